@@ -1,0 +1,3 @@
+//! The seeded cluster simulator and the judge of histories.
+
+pub mod check;

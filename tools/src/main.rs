@@ -1,0 +1,4 @@
+//! The `roundel` command.
+#![forbid(unsafe_code)]
+
+fn main() {}
