@@ -16,7 +16,7 @@ impl fmt::Display for NodeId {
 }
 
 /// A number that grows for ever: every start of a member takes a new one, every attempt at a
-/// ring takes a new one. Never reused, whatever happens to the disk (see [`crate::epoch`]).
+/// ring takes a new one. Never reused, whatever happens to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Epoch(pub u64);
 
