@@ -1,0 +1,92 @@
+//! The memory that own packets are packed into.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Chunks that packets are packed into side by side. A chunk is used again once every packet in
+/// it was dropped, so a steady stream of packets allocates nothing.
+#[derive(Debug, Default)]
+pub struct Arena {
+    current: BytesMut,
+    /// Chunks with packets still alive, oldest first.
+    spent: VecDeque<BytesMut>,
+}
+
+impl Arena {
+    /// Makes sure the next packet of `bytes` fits the current chunk.
+    pub fn reserve(&mut self, bytes: usize) {
+        if self.current.capacity() - self.current.len() >= bytes {
+            return;
+        }
+        let size = CHUNK_BYTES.max(bytes);
+        let reclaimed = self
+            .spent
+            .front_mut()
+            .is_some_and(|oldest| oldest.try_reclaim(size));
+        let next = if reclaimed {
+            self.spent.pop_front()
+        } else {
+            None
+        };
+        let next = next.unwrap_or_else(|| BytesMut::with_capacity(size));
+        let full = std::mem::replace(&mut self.current, next);
+        if full.capacity() > 0 {
+            self.spent.push_back(full);
+        }
+    }
+
+    /// Appends to the packet being built.
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.current.extend_from_slice(bytes);
+    }
+
+    /// Length of the packet being built.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.current.len()
+    }
+
+    /// Nothing was put since the last [`Arena::finish`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.current.is_empty()
+    }
+
+    /// Ends the packet being built.
+    #[must_use]
+    pub fn finish(&mut self) -> Bytes {
+        self.current.split().freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_used_again_once_their_packets_are_dropped() {
+        let mut arena = Arena::default();
+        let mut alive = VecDeque::new();
+        let mut chunks = std::collections::BTreeSet::new();
+        for i in 0..20_000_u32 {
+            arena.reserve(1_400);
+            arena.put(&i.to_le_bytes());
+            arena.put(&[7; 1_300]);
+            let packet = arena.finish();
+            chunks.insert(packet.as_ptr() as usize >> 16);
+            alive.push_back((i, packet));
+            if alive.len() > 500 {
+                let (number, packet) = alive.pop_front().unwrap();
+                assert_eq!(packet[..4], number.to_le_bytes());
+            }
+        }
+        assert!(
+            arena.spent.len() < 20,
+            "{} chunks for 500 live packets",
+            arena.spent.len()
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! What a member gives its application: one stream of messages and configuration changes.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::configuration::{Configuration, ConfigurationKind};
+use crate::id::{Incarnation, MessageId, NodeId, RingId};
+use crate::packet::{Content, Fragment, Packet};
+use crate::seq::{Ordinal, Seq};
+use crate::service::Service;
+
+/// One item of the delivery stream, as the worker writes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    /// A packet of messages, or a piece of one.
+    Packet(DeliveredPacket),
+    /// A configuration change.
+    Configuration(Configuration),
+}
+
+/// A delivered packet: all its messages, at one place of the order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeliveredPacket {
+    /// The regular configuration it was originated in.
+    pub ring: RingId,
+    /// Its place on that ring.
+    pub seq: Seq,
+    /// The kind of the configuration in force here.
+    pub in_configuration: ConfigurationKind,
+    /// The originator's life.
+    pub incarnation: Incarnation,
+    /// Originator, service and content.
+    pub packet: Packet,
+}
+
+impl DeliveredPacket {
+    /// The identifier of message `index` of the packet.
+    #[must_use]
+    pub fn message_id(&self, index: u16) -> MessageId {
+        MessageId {
+            sender: self.packet.originator,
+            incarnation: self.incarnation,
+            counter: self.packet.first_message + u64::from(index),
+        }
+    }
+}
+
+/// A message as the application gets it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// Who sent it, in which life, and its number there.
+    pub id: MessageId,
+    /// The regular configuration it was originated in.
+    pub ring: RingId,
+    /// Its place in the order of that ring.
+    pub ordinal: Ordinal,
+    /// The kind of the configuration in force here.
+    pub in_configuration: ConfigurationKind,
+    /// Asked of the order by its sender.
+    pub service: Service,
+    /// The content: a slice of a received buffer, or assembled from fragments.
+    pub payload: Bytes,
+}
+
+/// Puts fragmented messages together, on the application's side of the stream.
+///
+/// Bounded: at most one partial message a sender, each at most the largest message.
+#[derive(Debug)]
+pub struct Assembler {
+    partial: BTreeMap<NodeId, BytesMut>,
+    message_bytes_max: usize,
+}
+
+impl Assembler {
+    /// An assembler for messages of at most `message_bytes_max`; a longer one is cut off from
+    /// memory and dropped (its sender's program has a larger bound than this one).
+    #[must_use]
+    pub const fn new(message_bytes_max: usize) -> Self {
+        Self {
+            partial: BTreeMap::new(),
+            message_bytes_max,
+        }
+    }
+
+    /// Takes the next item of the stream and calls `each` with every message complete with it.
+    pub fn handle(&mut self, delivery: &Delivery, mut each: impl FnMut(Message)) {
+        match delivery {
+            // What is partial here was not originated (its last fragment got no place) or was
+            // discarded; its sender sends it again whole.
+            Delivery::Configuration(Configuration { kind, .. }) => {
+                if *kind == ConfigurationKind::Regular {
+                    self.partial.clear();
+                }
+            }
+            Delivery::Packet(delivered) => match delivered.packet.content {
+                Content::Messages { .. } => whole(delivered, each),
+                Content::Fragment(fragment) => {
+                    if let Some(payload) = self.fragment(&delivered.packet, fragment) {
+                        each(message(delivered, 0, payload));
+                    }
+                }
+            },
+        }
+    }
+
+    /// Adds a fragment; yields the whole payload with the last.
+    fn fragment(&mut self, packet: &Packet, fragment: Fragment) -> Option<Bytes> {
+        if fragment.begins() {
+            self.partial.insert(packet.originator, BytesMut::new());
+        }
+        let partial = self.partial.get_mut(&packet.originator)?;
+        if partial.len() + packet.body.len() > self.message_bytes_max {
+            self.partial.remove(&packet.originator);
+            return None;
+        }
+        partial.extend_from_slice(&packet.body);
+        if fragment.completes() {
+            self.partial
+                .remove(&packet.originator)
+                .map(BytesMut::freeze)
+        } else {
+            None
+        }
+    }
+}
+
+fn whole(delivered: &DeliveredPacket, mut each: impl FnMut(Message)) {
+    let body = &delivered.packet.body;
+    for (index, payload) in (0..).zip(delivered.packet.payloads()) {
+        each(message(delivered, index, body.slice_ref(payload)));
+    }
+}
+
+fn message(delivered: &DeliveredPacket, index: u16, payload: Bytes) -> Message {
+    Message {
+        id: delivered.message_id(index),
+        ring: delivered.ring,
+        ordinal: Ordinal::new(delivered.seq, index),
+        in_configuration: delivered.in_configuration,
+        service: delivered.packet.service,
+        payload,
+    }
+}

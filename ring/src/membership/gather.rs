@@ -1,0 +1,247 @@
+//! Gather: members tell each other whom they consider and whom they consider failed, until all
+//! who are left say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{Epoch, NodeId};
+use crate::params::Params;
+use crate::roster::Member;
+use crate::time::Time;
+use crate::wire::MEMBERS_MAX;
+use crate::wire::join::Join;
+
+/// A membership being formed.
+#[derive(Debug)]
+pub(super) struct Gather {
+    pub(super) since: Time,
+    me: NodeId,
+    /// Members of my installed ring: their fail sets count, those of strangers do not.
+    kin: BTreeSet<NodeId>,
+    proc_set: BTreeSet<NodeId>,
+    fail_set: BTreeSet<NodeId>,
+    heard: BTreeMap<NodeId, Heard>,
+    pub(super) join_at: Time,
+    consensus_at: Time,
+    /// A newcomer may still move the consensus timeout up to here, so that a member that
+    /// flaps cannot move it for ever.
+    consensus_latest: Time,
+    round_since: Time,
+}
+
+/// What somebody's last join said.
+#[derive(Debug)]
+struct Heard {
+    at: Time,
+    member: Member,
+    mtu_bytes: usize,
+    epoch: Epoch,
+    proc_set: Vec<NodeId>,
+    fail_set: Vec<NodeId>,
+}
+
+/// What a join changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum JoinEffect {
+    /// My sets changed: say so.
+    Changed,
+    /// Noted.
+    Noted,
+    /// From somebody I consider failed.
+    IgnoredFailed,
+}
+
+impl Gather {
+    pub(super) fn new(
+        me: NodeId,
+        kin: &[NodeId],
+        failed: Option<NodeId>,
+        params: &Params,
+        now: Time,
+    ) -> Self {
+        let kin: BTreeSet<NodeId> = kin.iter().copied().collect();
+        let mut proc_set = kin.clone();
+        proc_set.insert(me);
+        let fail_set = failed.into_iter().filter(|node| *node != me).collect();
+        Self {
+            since: now,
+            me,
+            kin,
+            proc_set,
+            fail_set,
+            heard: BTreeMap::new(),
+            join_at: now,
+            consensus_at: now + params.consensus,
+            consensus_latest: now + 3 * params.consensus,
+            round_since: now,
+        }
+    }
+
+    /// Also considers `node`, which is known to be reachable.
+    pub(super) fn consider(&mut self, node: NodeId) {
+        if self.proc_set.len() < MEMBERS_MAX {
+            self.proc_set.insert(node);
+        }
+    }
+
+    pub(super) fn proc_set(&self) -> Vec<NodeId> {
+        self.proc_set.iter().copied().collect()
+    }
+
+    pub(super) fn fail_set(&self) -> Vec<NodeId> {
+        self.fail_set.iter().copied().collect()
+    }
+
+    /// Those I would form a ring with: proc − fail, ascending.
+    pub(super) fn live(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.proc_set.difference(&self.fail_set).copied()
+    }
+
+    /// The lowest of them makes the commit token.
+    pub(super) fn representative(&self) -> NodeId {
+        self.live().next().unwrap_or(self.me)
+    }
+
+    pub(super) fn handle_join(&mut self, join: &Join, params: &Params, now: Time) -> JoinEffect {
+        let sender = join.sender;
+        if self.fail_set.contains(&sender) {
+            return JoinEffect::IgnoredFailed;
+        }
+        let before = (self.proc_set.len(), self.fail_set.len());
+        if join.leaving {
+            self.consider(sender);
+            self.fail_set.insert(sender);
+            return JoinEffect::Changed;
+        }
+        if join.fail_set.binary_search(&self.me).is_ok() {
+            // It will not have me: whoever lists me goes into my fail set too.
+            self.consider(sender);
+            self.fail_set.insert(sender);
+        } else {
+            join.proc_set.iter().for_each(|node| self.consider(*node));
+            if self.kin.contains(&sender) {
+                let known = join
+                    .fail_set
+                    .iter()
+                    .filter(|node| self.proc_set.contains(node));
+                self.fail_set.extend(known);
+            }
+        }
+        if !self.heard.contains_key(&sender) {
+            let extended = (now + params.consensus).min(self.consensus_latest);
+            self.consensus_at = self.consensus_at.max(extended);
+        }
+        self.note(join, now);
+        let after = (self.proc_set.len(), self.fail_set.len());
+        if before == after {
+            JoinEffect::Noted
+        } else {
+            JoinEffect::Changed
+        }
+    }
+
+    fn note(&mut self, join: &Join, now: Time) {
+        if !self.proc_set.contains(&join.sender) {
+            return;
+        }
+        let Join {
+            sender: id,
+            incarnation,
+            endpoint,
+            epoch,
+            ..
+        } = *join;
+        self.heard.insert(
+            id,
+            Heard {
+                at: now,
+                member: Member {
+                    id,
+                    incarnation,
+                    endpoint,
+                },
+                mtu_bytes: usize::from(join.mtu_bytes),
+                epoch,
+                proc_set: join.proc_set.clone(),
+                fail_set: join.fail_set.clone(),
+            },
+        );
+    }
+
+    /// Everybody I would form a ring with has sent the sets that I have.
+    pub(super) fn consensus(&self) -> bool {
+        self.live().all(|node| node == self.me || self.agrees(node))
+    }
+
+    fn agrees(&self, node: NodeId) -> bool {
+        self.heard.get(&node).is_some_and(|heard| {
+            heard.proc_set.iter().eq(&self.proc_set) && heard.fail_set.iter().eq(&self.fail_set)
+        })
+    }
+
+    /// The members to propose, given myself; their highest epoch; their smallest MTU.
+    pub(super) fn proposal(&self, mine: Member, mtu_bytes: usize) -> Proposed {
+        let mut members = vec![mine];
+        let (mut epoch, mut mtu) = (Epoch::default(), mtu_bytes);
+        for heard in self.live().filter_map(|node| self.heard.get(&node)) {
+            members.push(heard.member);
+            epoch = epoch.max(heard.epoch);
+            mtu = mtu.min(heard.mtu_bytes);
+        }
+        members.sort_unstable_by_key(|member| member.id);
+        Proposed {
+            members,
+            epoch,
+            mtu_bytes: mtu,
+        }
+    }
+
+    pub(super) fn timeout_at(&self) -> Time {
+        self.join_at.min(self.consensus_at)
+    }
+
+    /// At the consensus timeout somebody goes to the fail set, so every round ends with fewer:
+    /// whoever was silent; if nobody was, the lowest if all agree and its commit token does not
+    /// come; else the highest of those that disagree, strangers before members of my ring.
+    /// True when the sets changed.
+    pub(super) fn handle_consensus_timeout(&mut self, params: &Params, now: Time) -> bool {
+        if now < self.consensus_at {
+            return false;
+        }
+        let others: Vec<NodeId> = self.live().filter(|node| *node != self.me).collect();
+        let is_silent = |node: &NodeId| {
+            self.heard
+                .get(node)
+                .is_none_or(|heard| heard.at < self.round_since)
+        };
+        let silent: Vec<NodeId> = others.iter().copied().filter(is_silent).collect();
+        let failed: Vec<NodeId> = if !silent.is_empty() {
+            silent
+        } else if self.consensus() {
+            others
+                .first()
+                .filter(|lowest| **lowest < self.me)
+                .copied()
+                .into_iter()
+                .collect()
+        } else {
+            let disagrees = others.into_iter().filter(|node| !self.agrees(*node));
+            disagrees
+                .max_by_key(|node| (!self.kin.contains(node), *node))
+                .into_iter()
+                .collect()
+        };
+        self.round_since = now;
+        self.consensus_at = now + params.consensus;
+        let changed = !failed.is_empty();
+        self.fail_set.extend(failed);
+        changed
+    }
+}
+
+/// What a representative proposes.
+#[derive(Debug)]
+pub(super) struct Proposed {
+    pub(super) members: Vec<Member>,
+    pub(super) epoch: Epoch,
+    pub(super) mtu_bytes: usize,
+}

@@ -1,0 +1,89 @@
+//! From everybody's commit entries to what the worker recovers (EVS steps 3 and 4).
+
+use std::sync::Arc;
+
+use crate::handoff::{Frozen, Recover};
+use crate::id::NodeId;
+use crate::params::Params;
+use crate::roster::{MemberMask, Roster};
+use crate::seq::Seq;
+use crate::slots::SlotMap;
+use crate::window::Window;
+use crate::wire::commit::Entry;
+
+/// The entry of a member whose worker reported `frozen`.
+pub(super) const fn entry(frozen: &Frozen) -> Entry {
+    let Frozen {
+        installed,
+        aru,
+        highest,
+        stable,
+        obligations,
+        ..
+    } = *frozen;
+    Entry {
+        installed,
+        aru,
+        highest,
+        stable,
+        obligations,
+    }
+}
+
+/// What a member that comes from `installed` does to recover it on `roster`, given everybody's
+/// `entries` in ring order. `None` when the entries contradict what this member knows of its own
+/// ring.
+pub(super) fn recover(
+    roster: Arc<Roster>,
+    entries: &[Entry],
+    installed: &Roster,
+    params: &Params,
+) -> Option<Recover> {
+    let slots = SlotMap::new(entries, installed.ring);
+    let mut transitional = MemberMask::default();
+    let mut obligations = MemberMask::default();
+    let mut complete = MemberMask::default();
+    let mut stable = Seq::ZERO;
+    for (index, (member, entry)) in roster.members.iter().zip(entries).enumerate() {
+        if misses_nothing(entries, entry) {
+            complete.insert(index);
+        }
+        if entry.installed != installed.ring {
+            continue;
+        }
+        // EVS step 4.a: T are the members of the new ring that come from mine.
+        let place = installed.index_of(member.id)?;
+        if installed.members[place].incarnation != member.incarnation {
+            return None;
+        }
+        transitional.insert(place);
+        obligations = obligations.union(entry.obligations);
+        stable = stable.max(entry.stable);
+    }
+    let obligations = obligations.intersection(installed.everyone());
+    let window = Window::new(params.window_packets, slots.install_point);
+    Some(Recover {
+        roster,
+        slots,
+        transitional,
+        obligations,
+        stable,
+        complete,
+        window,
+    })
+}
+
+/// Whether the member of `entry` holds all that anybody from its ring holds.
+fn misses_nothing(entries: &[Entry], entry: &Entry) -> bool {
+    let kin = entries
+        .iter()
+        .filter(|other| other.installed == entry.installed);
+    kin.map(|other| other.highest)
+        .max()
+        .is_none_or(|highest| entry.aru >= highest)
+}
+
+/// Whether two member lists name the same ids in the same order.
+pub(super) fn same_ids(roster: &Roster, ids: impl Iterator<Item = NodeId>) -> bool {
+    roster.ids().iter().copied().eq(ids)
+}

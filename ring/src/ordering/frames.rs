@@ -1,0 +1,132 @@
+//! Frames in: data, token, hold-cancel. Everything is checked before anything changes.
+
+use bytes::Bytes;
+
+use super::ring::Place;
+use super::{Ordering, Outgoing, Phase};
+use crate::counters::Ignored;
+use crate::slots::Slot;
+use crate::time::Time;
+use crate::window::Inserted;
+use crate::wire::data::Data;
+use crate::wire::hold_cancel::HoldCancel;
+use crate::wire::token::Token;
+use crate::wire::{Header, Kind, Malformed};
+
+impl Ordering {
+    /// Takes a frame from the data or token socket.
+    pub fn handle_frame(&mut self, now: Time, frame: &Bytes) {
+        let outcome = match Header::parse(&mut &frame[..], self.identity.cluster) {
+            Ok(header) if header.sender == self.identity.member.id => Err(Ignored::Own),
+            Ok(header) => match header.kind {
+                Kind::Data => self.handle_data(now, frame),
+                Kind::Token => self.handle_token(now, frame),
+                Kind::HoldCancel => self.handle_hold_cancel(now, frame),
+                Kind::Join | Kind::Commit | Kind::Beacon => Err(Malformed::Kind.into()),
+            },
+            Err(malformed) => Err(malformed.into()),
+        };
+        if let Err(reason) = outcome {
+            self.counters.ignored.count(reason);
+        }
+    }
+
+    fn handle_data(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {
+        let data = Data::parse(frame, self.identity.cluster)?;
+        self.ignore_other_ring(data.ring)?;
+        let ring = self.active();
+        if ring.roster.index_of(data.transmitter).is_none() {
+            return Err(Ignored::NotPredecessor);
+        }
+        let members = ring.roster.len();
+        let recovered = match &self.phase {
+            Phase::Recovering(recovery) => recovery.slots.resolve(data.seq) != Slot::New,
+            _ => false,
+        };
+        let origin = if recovered {
+            &self.installed.ring.roster
+        } else {
+            &ring.roster
+        };
+        let foreign = matches!(&self.phase, Phase::Recovering(recovery)
+            if recovery.slots.resolve(data.seq) == Slot::Foreign);
+        if !foreign && origin.index_of(data.packet.originator).is_none() {
+            return Err(Ignored::UnknownOriginator);
+        }
+        self.active_mut().rotation.heard(data.hop, members, now);
+        let inserted = match &mut self.phase {
+            Phase::Recovering(recovery) if recovered => {
+                recovery.insert(&mut self.installed.ring.window, data.seq, data.packet)
+            }
+            _ => self.active_mut().window.insert(data.seq, data.packet),
+        };
+        match inserted {
+            Inserted::New => {
+                self.counters.packets_received += 1;
+                if recovered {
+                    self.acknowledge_if_complete();
+                }
+                Ok(())
+            }
+            Inserted::Duplicate => Err(Ignored::Duplicate),
+            Inserted::AboveCeiling => Err(Ignored::AboveCeiling),
+        }
+    }
+
+    fn handle_token(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {
+        let mut token = std::mem::take(&mut self.scratch);
+        let parsed = token
+            .parse_into(frame, self.identity.cluster)
+            .map_err(Ignored::from);
+        let admitted = parsed.and_then(|()| self.admit(now, &token));
+        match admitted {
+            Ok(()) => self.visit(now, token),
+            Err(_) => self.scratch = token,
+        }
+        admitted
+    }
+
+    fn admit(&mut self, now: Time, token: &Token) -> Result<(), Ignored> {
+        self.ignore_other_ring(token.ring)?;
+        let ring = self.active_mut();
+        let admitted = ring.admit(token);
+        if admitted == Err(Ignored::StaleToken) {
+            ring.rotation.heard_at = now;
+            let handled_last = token.hop + ring.roster.len() as u64 == ring.rotation.next_hop;
+            // Its sender has no sign that I got it: perhaps my copy was lost as well.
+            if handled_last && matches!(ring.rotation.place, Place::Sent { .. }) {
+                self.send_token_again();
+            }
+        }
+        admitted
+    }
+
+    fn handle_hold_cancel(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {
+        let hold_cancel = HoldCancel::parse(frame, self.identity.cluster)?;
+        self.ignore_other_ring(hold_cancel.ring)?;
+        let ring = self.active_mut();
+        if ring.roster.index_of(hold_cancel.sender).is_none() {
+            return Err(Ignored::NotPredecessor);
+        }
+        ring.rotation.cancelled = true;
+        self.release_hold(now);
+        Ok(())
+    }
+
+    /// Only frames of the ring whose token circulates here count; none while frozen (hand-off
+    /// rule 9).
+    fn ignore_other_ring(&self, ring: crate::id::RingId) -> Result<(), Ignored> {
+        match self.phase {
+            Phase::Frozen => Err(Ignored::Frozen),
+            _ if ring != self.active().id() => Err(Ignored::OtherRing),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn send_token_again(&mut self) {
+        let ring = self.active();
+        let successor = ring.roster.successor(ring.me).endpoint;
+        self.counters.token_retransmits += 1;
+        self.outbox.push_back(Outgoing::Token(successor));
+    }
+}

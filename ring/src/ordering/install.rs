@@ -1,0 +1,113 @@
+//! Installing a recovered ring: EVS step 6, as one decision without communication.
+
+use std::sync::Arc;
+
+use super::{Installed, Ordering, Phase};
+use crate::configuration::{Configuration, ConfigurationKind};
+use crate::handoff::Report;
+use crate::packet::Packet;
+use crate::roster::MemberMask;
+use crate::seq::Seq;
+use crate::service::Service;
+use crate::time::Time;
+
+impl Ordering {
+    /// Delivers what is left of the installed ring, then its transitional configuration, then what
+    /// that allows, then the adopted ring's regular configuration.
+    pub(super) fn install(&mut self, now: Time) {
+        let after = Phase::Operational;
+        let Phase::Recovering(recovery) = std::mem::replace(&mut self.phase, after) else {
+            return;
+        };
+        let recovery = *recovery;
+        if recovery.ring.roster.len() == 1 {
+            self.phase = Phase::Alone;
+        }
+        // Step 6.b: in order, up to the first packet nobody in T holds, or the first safe one not
+        // known to be held by every member of the old ring.
+        let high = recovery.slots.high();
+        let mut at = self.installed.delivered.next();
+        while at <= high {
+            let Some(packet) = self.installed.ring.window.packet(at) else {
+                break;
+            };
+            if packet.service == Service::Safe && at > recovery.stable {
+                break;
+            }
+            self.deliver_old(now, at, ConfigurationKind::Regular);
+            at = at.next();
+        }
+        // Step 6.c.
+        self.write_transitional(now, recovery.ring.roster.ring, recovery.transitional);
+        let delivered = self.deliver_rest(now, at, high);
+        if delivered > 0 && recovery.transitional.len() > 1 {
+            self.counters.shared_transitionals += 1;
+        }
+        // Step 6.e: obligations end with the configuration they belong to.
+        let previous = self.installed.ring.id();
+        let next = Installed {
+            delivered: recovery.slots.install_point,
+            last_own: Seq::ZERO,
+            obligations: MemberMask::default(),
+            ring: recovery.ring,
+        };
+        let old = std::mem::replace(&mut self.installed, next);
+        let everyone = self.installed.ring.roster.everyone();
+        self.write_configuration(now, ConfigurationKind::Regular, Some(previous), everyone);
+        self.backlog.restart_fragmented();
+        self.counters.installed += 1;
+        self.reports.push_back(Report::Installed {
+            ring: self.installed.ring.id(),
+        });
+        self.reports.push_back(Report::Retired(old.ring.window));
+    }
+
+    /// Steps 6.a and 6.d: the rest in order. What follows a packet that nobody holds may depend on
+    /// it, so it is discarded, unless its sender is in the obligation set: all such a sender's
+    /// past is held here. Yields the number of packets delivered.
+    fn deliver_rest(&mut self, now: Time, from: Seq, high: Seq) -> u64 {
+        let obligations = self.installed.obligations;
+        let mut behind_hole = false;
+        let mut delivered = 0;
+        let mut at = from;
+        while at <= high {
+            match self.installed.ring.window.packet(at) {
+                None => behind_hole = true,
+                Some(packet) if behind_hole && !self.is_obliged(packet, obligations) => {
+                    self.counters.packets_discarded += 1;
+                }
+                Some(_) => {
+                    self.deliver_old(now, at, ConfigurationKind::Transitional);
+                    delivered += 1;
+                }
+            }
+            at = at.next();
+        }
+        delivered
+    }
+
+    fn is_obliged(&self, packet: &Packet, obligations: MemberMask) -> bool {
+        let place = self.installed.ring.roster.index_of(packet.originator);
+        place.is_some_and(|index| obligations.contains(index))
+    }
+
+    fn deliver_old(&mut self, now: Time, seq: Seq, kind: ConfigurationKind) {
+        if let Some(packet) = self.installed.ring.window.packet(seq).cloned() {
+            self.write_packet(now, seq, kind, packet);
+        }
+    }
+
+    fn write_transitional(&mut self, now: Time, ring: crate::id::RingId, members: MemberMask) {
+        let roster = Arc::clone(&self.installed.ring.roster);
+        self.write(
+            now,
+            Configuration {
+                kind: ConfigurationKind::Transitional,
+                ring,
+                previous: Some(roster.ring),
+                members: roster.select(members).collect(),
+                eligible: None,
+            },
+        );
+    }
+}

@@ -1,0 +1,430 @@
+//! Ordering: the data worker's machine. One ring's token, window and delivery, and the recovery
+//! of the ring before it.
+
+mod deliver;
+mod frames;
+mod install;
+mod recover;
+mod requests;
+mod ring;
+mod timers;
+mod visit;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::arena::Arena;
+use crate::backlog::{Backlog, Refused};
+use crate::configuration::{Configuration, ConfigurationKind};
+use crate::counters::DataCounters;
+use crate::delivery::Delivery;
+use crate::handoff::{Directive, Frozen, Report};
+use crate::id::{Incarnation, MessageId, NodeId, RingId};
+use crate::params::Params;
+use crate::roster::{Endpoint, Member, MemberMask, Roster};
+use crate::seq::Seq;
+use crate::service::Service;
+use crate::time::Time;
+use crate::trace::{self, ContentHash};
+use crate::window::Window;
+use crate::wire::data::Data;
+use crate::wire::hold_cancel::HoldCancel;
+use crate::wire::token::Token;
+use crate::wire::{ClusterTag, body_bytes_max};
+use ring::{Recovery, Ring};
+
+/// Who a member is and how it runs: the fixed facts of one incarnation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Who, in which life, reached where.
+    pub member: Member,
+    /// Which cluster's frames it hears.
+    pub cluster: ClusterTag,
+    /// The IP MTU of its interface.
+    pub mtu_bytes: usize,
+}
+
+/// Where a frame of the data half goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DataDestination {
+    /// To all members, on the data group.
+    Group,
+    /// To one member's data worker.
+    Member(Endpoint),
+}
+
+/// A frame to send: the head that the caller's buffer was filled with, then `body`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DataTransmit {
+    /// Where to.
+    pub to: DataDestination,
+    /// The rest of the frame; empty for all but data.
+    pub body: Bytes,
+}
+
+#[derive(Debug)]
+enum Outgoing {
+    Data(Data),
+    /// The running ring's token, as its rotation keeps it.
+    Token(Endpoint),
+    HoldCancel(Endpoint, HoldCancel),
+}
+
+/// The installed ring: its configuration is in force.
+#[derive(Debug)]
+struct Installed {
+    ring: Ring,
+    /// Written to the delivery stream up to here.
+    delivered: Seq,
+    /// EVS step 1 and 5.c: whose messages behind a hole must be delivered here. Over the roster.
+    obligations: MemberMask,
+    /// My last packet's seq.
+    last_own: Seq,
+}
+
+/// What the token does.
+#[derive(Debug)]
+enum Phase {
+    /// The installed ring has one member and no token.
+    Alone,
+    /// The installed ring's token circulates.
+    Operational,
+    /// No token is handled and nothing changes until a ring is adopted.
+    Frozen,
+    /// The next ring's token circulates; the installed one is recovered on it.
+    Recovering(Box<Recovery>),
+}
+
+/// The ordering machine.
+///
+/// Getters: [`Ordering::installed`], [`Ordering::counters`], … Inputs: `handle_*` take frames,
+/// directives and time. Commands: [`Ordering::submit`], [`Ordering::close`],
+/// [`Ordering::advance`]. Outputs: `poll_*`, to be drained after every input or batch of inputs.
+#[derive(Debug)]
+pub struct Ordering {
+    identity: Identity,
+    params: Params,
+    installed: Installed,
+    phase: Phase,
+    /// An adoption that waits until the application has taken what the last one decided.
+    waiting: Option<Box<crate::handoff::Recover>>,
+    backlog: Backlog,
+    arena: Arena,
+    outbox: VecDeque<Outgoing>,
+    stream: VecDeque<Delivery>,
+    reports: VecDeque<Report>,
+    trace: Option<TraceLog>,
+    scratch: Token,
+    drained: bool,
+    counters: DataCounters,
+}
+
+#[derive(Debug, Default)]
+struct TraceLog {
+    entries: Vec<trace::Entry>,
+    /// Running hashes of partial messages, over the installed ring's roster.
+    partial: Vec<ContentHash>,
+}
+
+impl Ordering {
+    /// A member's data path at its start: the ring of itself alone is installed at once, before
+    /// any frame is sent (EVS §2: a process recovers with a configuration of exactly itself).
+    ///
+    /// The ring's epoch is the member's incarnation, which is durable. With `traced`, the history
+    /// is kept for [`Ordering::take_trace`].
+    #[must_use]
+    pub fn new(identity: Identity, params: Params, traced: bool, now: Time) -> Self {
+        let member = identity.member;
+        let ring = RingId::new(member.incarnation, member.id);
+        let roster = Arc::new(Roster::new(ring, vec![member], identity.mtu_bytes));
+        let window = Window::new(params.window_packets, Seq::ZERO);
+        let mut ordering = Self {
+            installed: Installed {
+                ring: Ring::new(roster, 0, window, now),
+                delivered: Seq::ZERO,
+                obligations: MemberMask::default(),
+                last_own: Seq::ZERO,
+            },
+            phase: Phase::Alone,
+            waiting: None,
+            backlog: Backlog::new(),
+            arena: Arena::default(),
+            outbox: VecDeque::with_capacity(params.global_packets as usize),
+            stream: VecDeque::with_capacity(params.window_packets + params.stream_packets),
+            reports: VecDeque::with_capacity(16),
+            trace: traced.then(TraceLog::default),
+            scratch: Token::with_capacity(),
+            drained: false,
+            counters: DataCounters::default(),
+            identity,
+            params,
+        };
+        ordering.write_configuration(now, ConfigurationKind::Regular, None, MemberMask(1));
+        ordering
+    }
+
+    /// The ring of the configuration in force.
+    #[must_use]
+    pub fn installed(&self) -> &Roster {
+        &self.installed.ring.roster
+    }
+
+    /// The ring whose token circulates here: the installed one, or the one being recovered on.
+    #[must_use]
+    pub fn running(&self) -> &Roster {
+        &self.active().roster
+    }
+
+    /// Whether the packet at `seq` of the installed ring is held here or was.
+    #[must_use]
+    pub fn holds(&self, seq: Seq) -> bool {
+        self.installed.ring.window.holds(seq)
+    }
+
+    /// Everything of the installed ring up to here is held.
+    #[must_use]
+    pub const fn aru(&self) -> Seq {
+        self.installed.ring.window.aru()
+    }
+
+    /// The obligation set (EVS step 1).
+    pub fn obligations(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.installed
+            .ring
+            .roster
+            .select(self.installed.obligations)
+    }
+
+    /// Room for another message: [`Ordering::submit`] would not refuse it as full.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.backlog.has_room(&self.params)
+    }
+
+    /// Nothing accepted waits for a number.
+    #[must_use]
+    pub fn is_backlog_empty(&self) -> bool {
+        self.backlog.is_empty()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub const fn counters(&self) -> &DataCounters {
+        &self.counters
+    }
+
+    /// Measured time of one rotation of the running ring's token, smoothed; `None` before the
+    /// second visit and on a ring of one.
+    #[must_use]
+    pub fn rotation(&self) -> Option<std::time::Duration> {
+        self.active().rotation.measured
+    }
+
+    /// Accepts a message.
+    ///
+    /// # Errors
+    /// The payload back with the reason when it was not accepted.
+    pub fn submit(
+        &mut self,
+        now: Time,
+        service: Service,
+        payload: Bytes,
+    ) -> Result<MessageId, Refused> {
+        let was_empty = self.backlog.is_empty();
+        let counter = self.backlog.accept(&self.params, service, payload)?;
+        let message = self.own_message(counter);
+        self.record(now, trace::Event::Submit { message });
+        if was_empty {
+            self.wake_holder(now);
+        }
+        Ok(message)
+    }
+
+    /// Accepts nothing more; [`Report::Drained`] follows once every accepted message is delivered
+    /// here and held by all members.
+    pub fn close(&mut self) {
+        self.backlog.close();
+    }
+
+    /// Makes the progress that inputs and a drained stream have made possible: numbers on a ring
+    /// of one, delivers, releases, adopts. Once a cycle, after the inputs.
+    pub fn advance(&mut self, now: Time) {
+        if self.stream.len() <= self.params.stream_packets
+            && let Some(recover) = self.waiting.take()
+        {
+            self.adopt(now, *recover);
+        }
+        if matches!(self.phase, Phase::Alone) {
+            self.number_alone(now);
+        }
+        self.release_hold_for_work(now);
+        self.deliver(now);
+        self.report_drained();
+    }
+
+    /// Takes a directive from control.
+    pub fn handle_directive(&mut self, now: Time, directive: Directive) {
+        match directive {
+            Directive::Freeze { ring } => self.freeze(ring),
+            Directive::Recover(recover) => {
+                if self.stream.len() > self.params.stream_packets {
+                    // The application has not taken what the last installation decided: wait for
+                    // it, or undelivered configurations would pile up without bound.
+                    self.waiting = Some(recover);
+                } else {
+                    self.adopt(now, *recover);
+                }
+            }
+            Directive::Originate { ring } => self.originate(now, ring),
+        }
+    }
+
+    /// The next frame to send: fills `head` with its head, to be followed by the body.
+    pub fn poll_transmit(&mut self, head: &mut Vec<u8>) -> Option<DataTransmit> {
+        head.clear();
+        let cluster = self.identity.cluster;
+        Some(match self.outbox.pop_front()? {
+            Outgoing::Data(data) => {
+                data.emit_head(cluster, head);
+                DataTransmit {
+                    to: DataDestination::Group,
+                    body: data.packet.body,
+                }
+            }
+            Outgoing::Token(to) => {
+                head.extend_from_slice(&self.active().rotation.frame);
+                DataTransmit {
+                    to: DataDestination::Member(to),
+                    body: Bytes::new(),
+                }
+            }
+            Outgoing::HoldCancel(to, hold_cancel) => {
+                hold_cancel.emit(cluster, head);
+                DataTransmit {
+                    to: DataDestination::Member(to),
+                    body: Bytes::new(),
+                }
+            }
+        })
+    }
+
+    /// The next item of the delivery stream.
+    pub fn poll_delivery(&mut self) -> Option<Delivery> {
+        self.stream.pop_front()
+    }
+
+    /// The next report for control.
+    pub fn poll_report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    /// The history since the last call, in order; to be written before the frames and deliveries
+    /// of the same cycle leave.
+    pub fn take_trace(&mut self) -> Vec<trace::Entry> {
+        self.trace
+            .as_mut()
+            .map(|log| std::mem::take(&mut log.entries))
+            .unwrap_or_default()
+    }
+
+    fn active(&self) -> &Ring {
+        match &self.phase {
+            Phase::Recovering(recovery) => &recovery.ring,
+            Phase::Alone | Phase::Operational | Phase::Frozen => &self.installed.ring,
+        }
+    }
+
+    fn active_mut(&mut self) -> &mut Ring {
+        match &mut self.phase {
+            Phase::Recovering(recovery) => &mut recovery.ring,
+            Phase::Alone | Phase::Operational | Phase::Frozen => &mut self.installed.ring,
+        }
+    }
+
+    const fn own_message(&self, counter: u64) -> MessageId {
+        let Member {
+            id: sender,
+            incarnation,
+            ..
+        } = self.identity.member;
+        MessageId {
+            sender,
+            incarnation,
+            counter,
+        }
+    }
+
+    fn frozen_report(&self, asked: RingId) -> Frozen {
+        let Installed {
+            ring, obligations, ..
+        } = &self.installed;
+        Frozen {
+            asked,
+            installed: ring.id(),
+            aru: ring.window.aru(),
+            highest: ring.window.highest(),
+            stable: ring.stable,
+            obligations: *obligations,
+        }
+    }
+
+    fn body_bytes(&self) -> usize {
+        body_bytes_max(self.installed.ring.roster.mtu_bytes)
+    }
+
+    /// Writes a configuration change to the stream; `members` over the roster of the ring that is
+    /// installed at this moment.
+    fn write_configuration(
+        &mut self,
+        now: Time,
+        kind: ConfigurationKind,
+        previous: Option<RingId>,
+        members: MemberMask,
+    ) {
+        let roster = &self.installed.ring.roster;
+        let members: Arc<[NodeId]> = if members == roster.everyone() {
+            Arc::clone(roster.ids())
+        } else {
+            roster.select(members).collect()
+        };
+        let ring = roster.ring;
+        self.write(
+            now,
+            Configuration {
+                kind,
+                ring,
+                previous,
+                members,
+                eligible: None,
+            },
+        );
+    }
+
+    fn write(&mut self, now: Time, configuration: Configuration) {
+        if configuration.kind == ConfigurationKind::Regular {
+            let members = configuration.members.len();
+            if let Some(log) = &mut self.trace {
+                log.partial.clear();
+                log.partial.resize(members, ContentHash::default());
+            }
+        }
+        self.record(now, trace::Event::Configuration(configuration.clone()));
+        self.stream
+            .push_back(Delivery::Configuration(configuration));
+    }
+
+    fn record(&mut self, time: Time, event: trace::Event) {
+        if let Some(log) = &mut self.trace {
+            log.entries.push(trace::Entry { time, event });
+        }
+    }
+
+    /// The life of `node` on a ring.
+    fn incarnation_on(roster: &Roster, node: NodeId) -> Incarnation {
+        roster
+            .index_of(node)
+            .map_or(Incarnation::default(), |i| roster.members[i].incarnation)
+    }
+}

@@ -1,0 +1,295 @@
+//! One ring as its token sees it, and the old ring that is recovered on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::counters::Ignored;
+use crate::handoff::Recover;
+use crate::id::RingId;
+use crate::packet::Packet;
+use crate::params::Params;
+use crate::roster::{MemberMask, Roster};
+use crate::seq::Seq;
+use crate::slots::{Slot, SlotMap};
+use crate::time::Time;
+use crate::window::{self, Inserted, Window};
+use crate::wire::token::{Promise, Token};
+
+/// A ring: its members, its packets, and where its token is.
+#[derive(Debug)]
+pub(super) struct Ring {
+    pub(super) roster: Arc<Roster>,
+    /// My place in ring order.
+    pub(super) me: usize,
+    pub(super) window: Window,
+    /// Least aru of all members, merged by maximum over every token seen. Never falls.
+    pub(super) stable: Seq,
+    pub(super) rotation: Rotation,
+}
+
+impl Ring {
+    pub(super) fn new(roster: Arc<Roster>, me: usize, window: Window, now: Time) -> Self {
+        let rotation = Rotation::new(me, roster.len(), window.aru(), now);
+        Self {
+            roster,
+            me,
+            window,
+            stable: Seq::ZERO,
+            rotation,
+        }
+    }
+
+    pub(super) fn id(&self) -> RingId {
+        self.roster.ring
+    }
+
+    /// Checks a token of this ring against what this member knows, before any change.
+    pub(super) fn admit(&self, token: &Token) -> Result<(), Ignored> {
+        let rotation = &self.rotation;
+        if token.sender != self.roster.predecessor(self.me).id {
+            return Err(Ignored::NotPredecessor);
+        }
+        if token.hop < rotation.next_hop {
+            return Err(Ignored::StaleToken);
+        }
+        let expected_members = token.promises.len() == self.roster.len();
+        if token.hop != rotation.next_hop || !expected_members {
+            return Err(Ignored::Inconsistent);
+        }
+        let falls =
+            |(seen, now): (&Promise, &Promise)| now.aru < seen.aru || now.ceiling < seen.ceiling;
+        let fallen = rotation.seen.iter().zip(&token.promises).any(falls);
+        // Nobody but me writes my promise.
+        let forged =
+            rotation.seen.get(self.me) != token.promises.get(self.me) && rotation.visits > 0;
+        if fallen || forged || token.seq < rotation.last_seq || token.seq < self.window.highest() {
+            return Err(Ignored::Inconsistent);
+        }
+        Ok(())
+    }
+}
+
+/// The token's way past this member.
+#[derive(Debug)]
+pub(super) struct Rotation {
+    /// The hop that the next token for me carries.
+    pub(super) next_hop: u64,
+    /// The promises on the token I handled last, mine as I wrote it.
+    pub(super) seen: Vec<Promise>,
+    pub(super) visits: u64,
+    /// Seq of the token I sent last.
+    pub(super) last_seq: Seq,
+    /// What I asked may be missing, not merely late: the seq of the token I sent one rotation ago.
+    pub(super) request_limit: Seq,
+    /// Multicast by me in the last rotation.
+    pub(super) last_sent: u32,
+    /// My part of the token's backlog.
+    pub(super) last_backlog: u32,
+    /// Visits in a row in which I asked without any gain.
+    pub(super) asked: u32,
+    /// My aru at the last visit.
+    pub(super) asked_aru: Seq,
+    /// Since when each member's aru has not moved although it asks.
+    pub(super) stalled: Vec<Option<Time>>,
+    /// The token as I sent it last; empty before the first.
+    pub(super) frame: Vec<u8>,
+    /// The token I sent last carried nothing to do: its ring may be holding it.
+    pub(super) idle: bool,
+    /// A member with work asked for the token since my last visit.
+    pub(super) cancelled: bool,
+    pub(super) place: Place,
+    /// When I handled the token last.
+    pub(super) visited_at: Time,
+    /// Measured time of one rotation, smoothed; holding apart.
+    pub(super) measured: Option<Duration>,
+    /// Last sign of life of the ring.
+    pub(super) heard_at: Time,
+    /// When a member with work asks an idle token's holder again.
+    pub(super) cancel_at: Option<Time>,
+}
+
+/// Where the token is, as far as I know.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Somewhere else, and I saw that it came further than my successor, or never had it.
+    Away,
+    /// Sent to my successor, without a sign yet that it got there.
+    Sent {
+        /// When it is sent again.
+        retransmit_at: Time,
+        /// Times it was sent again.
+        retransmits: u32,
+    },
+    /// Held here while the ring is idle.
+    Held {
+        /// The token, between steps 2 and 3 of its visit.
+        token: Token,
+        until: Time,
+    },
+}
+
+impl Rotation {
+    fn new(me: usize, members: usize, start: Seq, now: Time) -> Self {
+        Self {
+            next_hop: me as u64,
+            seen: vec![Promise::default(); members],
+            visits: 0,
+            last_seq: start,
+            request_limit: start,
+            last_sent: 0,
+            last_backlog: 0,
+            asked: 0,
+            asked_aru: Seq::ZERO,
+            stalled: vec![None; members],
+            frame: Vec::with_capacity(crate::wire::MTU_MIN_BYTES),
+            idle: false,
+            cancelled: false,
+            place: Place::Away,
+            visited_at: now,
+            measured: None,
+            heard_at: now,
+            cancel_at: None,
+        }
+    }
+
+    /// Takes a data frame's hop as a sign of where the token is.
+    pub(super) fn heard(&mut self, hop: u64, members: usize, now: Time) {
+        self.heard_at = now;
+        // My last visit was hop `next_hop − n`; my successor's is the next.
+        let successor_hop = (self.next_hop + 1).saturating_sub(members as u64);
+        if matches!(self.place, Place::Sent { .. }) && hop >= successor_hop {
+            self.place = Place::Away;
+        }
+    }
+
+    /// Silence before a token that I sent is sent again: a few measured rotations, doubled each
+    /// time; longer when the ring may be holding it.
+    pub(super) fn patience(&self, params: &Params, retransmits: u32, idle: bool) -> Duration {
+        let ceiling = params.token_retransmit();
+        let measured = self.measured.unwrap_or(ceiling) * 4;
+        let floor = Duration::from_millis(1);
+        let patience = (measured.max(floor) * (1 << retransmits.min(8))).min(ceiling);
+        if idle {
+            patience + params.hold
+        } else {
+            patience
+        }
+    }
+}
+
+/// A ring that is adopted but not installed, and what is recovered on it.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    pub(super) ring: Ring,
+    pub(super) slots: SlotMap,
+    /// T, over the installed ring's roster.
+    pub(super) transitional: MemberMask,
+    /// Obligation sets of T's entries, over the installed ring's roster.
+    pub(super) obligations: MemberMask,
+    /// S: the greatest stable in T's entries.
+    pub(super) stable: Seq,
+    /// Members of the new ring that miss nothing from the start.
+    pub(super) complete: MemberMask,
+    /// Slots found to be held by nobody in T. Forgotten with this attempt.
+    pub(super) voids: Vec<bool>,
+    /// Slots up to here count for my aru.
+    pub(super) aru: Seq,
+    /// My aru may show the install point: my obligations are taken on.
+    pub(super) acknowledged: bool,
+    pub(super) originated: bool,
+}
+
+impl Recovery {
+    pub(super) fn new(directive: Recover, me: usize, now: Time) -> Self {
+        let Recover {
+            roster,
+            slots,
+            transitional,
+            obligations,
+            stable,
+            complete,
+            mut window,
+        } = directive;
+        window.restart(slots.install_point);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "bounded by the members' windows"
+        )]
+        let voids = vec![false; slots.install_point.0 as usize];
+        let ring = Ring::new(roster, me, window, now);
+        Self {
+            ring,
+            slots,
+            transitional,
+            obligations,
+            stable,
+            complete,
+            voids,
+            aru: Seq::ZERO,
+            acknowledged: false,
+            originated: false,
+        }
+    }
+
+    /// Whether `slot` counts as held: held in the old window, or of another old ring, or void.
+    pub(super) fn counts(&self, old: &Window, slot: Seq) -> bool {
+        match self.slots.resolve(slot) {
+            Slot::Old(seq) => old.holds(seq) || self.is_void(slot),
+            Slot::Foreign => true,
+            Slot::New => self.ring.window.holds(slot),
+        }
+    }
+
+    /// Moves the aru over slots that count; true when none of mine is missing any more.
+    pub(super) fn advance(&mut self, old: &Window) -> bool {
+        let end = self.slots.install_point;
+        while self.aru < end && self.counts(old, self.aru.next()) {
+            self.aru = self.aru.next();
+        }
+        self.aru == end
+    }
+
+    /// Missing slots, ascending, as (first, last).
+    pub(super) fn holes<'a>(&'a self, old: &'a Window) -> impl Iterator<Item = (Seq, Seq)> + 'a {
+        window::holes(self.aru, self.slots.install_point, |slot| {
+            self.counts(old, slot)
+        })
+    }
+
+    /// Marks every missing slot in the range as held by nobody in T; yields how many.
+    pub(super) fn mark_void(&mut self, old: &Window, first: Seq, last: Seq) -> u64 {
+        let mut marked = 0;
+        let mut slot = first;
+        while slot <= last && slot <= self.slots.install_point {
+            if !self.counts(old, slot) {
+                marked += 1;
+                if let Some(void) = self.voids.get_mut(index(slot)) {
+                    *void = true;
+                }
+            }
+            slot = slot.next();
+        }
+        marked
+    }
+
+    fn is_void(&self, slot: Seq) -> bool {
+        self.voids.get(index(slot)).copied().unwrap_or(false)
+    }
+
+    /// Stores a recovered packet at its old place.
+    pub(super) fn insert(&self, old: &mut Window, slot: Seq, packet: Packet) -> Inserted {
+        match self.slots.resolve(slot) {
+            Slot::Old(seq) => old.insert(seq, packet),
+            Slot::Foreign | Slot::New => Inserted::Duplicate,
+        }
+    }
+}
+
+/// Slots count from 1.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "bounded by the members' windows"
+)]
+const fn index(slot: Seq) -> usize {
+    (slot.0 as usize).wrapping_sub(1)
+}

@@ -1,0 +1,72 @@
+//! The data half's timers. A spurious timeout is harmless: each is judged against what is known
+//! now.
+//!
+//! | timer | runs while | does |
+//! |---|---|---|
+//! | hold | this member holds an idle token | passes it on |
+//! | retransmit | no sign that the successor got the token | sends it again |
+//! | cancel | this member has work and the token may be held | asks the holder again |
+//! | loss | a token circulates | reports the token lost |
+
+use super::ring::Place;
+use super::{Ordering, Phase};
+use crate::handoff::Report;
+use crate::time::Time;
+
+impl Ordering {
+    /// When [`Ordering::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if !matches!(self.phase, Phase::Operational | Phase::Recovering(_)) {
+            return None;
+        }
+        let rotation = &self.active().rotation;
+        let place = match rotation.place {
+            Place::Away => None,
+            Place::Sent { retransmit_at, .. } => Some(retransmit_at),
+            Place::Held { until, .. } => Some(until),
+        };
+        let loss = rotation.heard_at + self.params.token_loss;
+        [place, rotation.cancel_at, Some(loss)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Acts on every timer that is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if !matches!(self.phase, Phase::Operational | Phase::Recovering(_)) {
+            return;
+        }
+        match self.active().rotation.place {
+            Place::Held { until, .. } if until <= now => self.release_hold(now),
+            Place::Sent { retransmit_at, .. } if retransmit_at <= now => self.retransmit(now),
+            _ => {}
+        }
+        if self.active().rotation.cancel_at.is_some_and(|at| at <= now) {
+            self.active_mut().rotation.cancel_at = None;
+            if !self.backlog.is_empty() {
+                self.wake_holder(now);
+            }
+        }
+        if self.active().rotation.heard_at + self.params.token_loss <= now {
+            // Said once per period: control may be busy with something that makes it moot.
+            self.active_mut().rotation.heard_at = now;
+            let ring = self.active().id();
+            self.reports.push_back(Report::TokenLost { ring });
+        }
+    }
+
+    fn retransmit(&mut self, now: Time) {
+        let rotation = &self.active().rotation;
+        if let Place::Sent { retransmits, .. } = rotation.place {
+            let retransmits = retransmits + 1;
+            let retransmit_at = now + rotation.patience(&self.params, retransmits, rotation.idle);
+            self.active_mut().rotation.place = Place::Sent {
+                retransmit_at,
+                retransmits,
+            };
+            self.send_token_again();
+        }
+    }
+}

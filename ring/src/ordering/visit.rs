@@ -1,0 +1,300 @@
+//! A token visit, in the order of `PROTOCOL.md` §2: repair, promise, install, number, request,
+//! forward, and only then the packets that may follow the token.
+
+use std::collections::VecDeque;
+
+use super::ring::Place;
+use super::{Ordering, Outgoing, Phase};
+use crate::backlog::Numbered;
+use crate::flow::{self, Demand};
+use crate::packet::{Content, Packet};
+use crate::seq::Seq;
+use crate::time::Time;
+use crate::trace::{ContentHash, Event};
+use crate::window::Inserted;
+use crate::wire::data::Data;
+use crate::wire::token::{Promise, Token};
+
+impl Ordering {
+    /// Handles an admitted token.
+    pub(super) fn visit(&mut self, now: Time, mut token: Token) {
+        self.counters.tokens += 1;
+        self.arrive(now, &token);
+        self.take_back_requests(&mut token);
+        let repaired = self.serve_requests(&mut token);
+        self.write_promise(&mut token);
+        if self.everybody_recovered(&token) {
+            self.install(now);
+        }
+        self.note_stable(&token);
+        self.watch_receivers(now, &token);
+        if self.may_hold(&token) {
+            self.counters.holds += 1;
+            let until = now + self.params.hold;
+            self.active_mut().rotation.place = Place::Held { token, until };
+            return;
+        }
+        self.finish_visit(now, token, repaired);
+    }
+
+    /// Steps 3 to 9: everything that depends on what this member has to send.
+    pub(super) fn finish_visit(&mut self, now: Time, mut token: Token, repaired: u32) {
+        let post_token = self.number(now, &mut token, repaired);
+        self.request_holes(&mut token);
+        self.write_promise(&mut token);
+        self.note_stable(&token);
+        self.forward(now, token);
+        self.outbox
+            .extend(post_token.into_iter().map(Outgoing::Data));
+        self.deliver(now);
+    }
+
+    fn arrive(&mut self, now: Time, token: &Token) {
+        let ring = self.active_mut();
+        let rotation = &mut ring.rotation;
+        if rotation.visits > 0 {
+            let took = now.since(rotation.visited_at);
+            let smoothed = rotation.measured.map_or(took, |old| (old * 7 + took) / 8);
+            // A rotation in which the token was held says nothing about the network.
+            if !rotation.idle {
+                rotation.measured = Some(smoothed);
+            }
+        }
+        rotation.visits += 1;
+        rotation.visited_at = now;
+        rotation.heard_at = now;
+        rotation.cancel_at = None;
+        rotation.next_hop = token.hop + ring.roster.len() as u64;
+        rotation.place = Place::Away;
+    }
+
+    /// Step 7: my own aru and ceiling, nobody else's.
+    fn write_promise(&mut self, token: &mut Token) {
+        let promise = self.promise();
+        let ring = self.active();
+        if let Some(mine) = token.promises.get_mut(ring.me) {
+            debug_assert!(promise.aru >= mine.aru, "an aru never falls");
+            debug_assert!(promise.ceiling >= mine.ceiling, "a ceiling never falls");
+            *mine = promise;
+        }
+    }
+
+    pub(super) fn promise(&self) -> Promise {
+        let window = &self.active().window;
+        let aru = match &self.phase {
+            // Before I have installed the ring my aru is at most the install point, so that what
+            // is stable beyond it was acknowledged by members that installed it (EVS 7.2). It
+            // shows the install point only once my obligations are taken on (EVS step 5.c).
+            Phase::Recovering(recovery) if recovery.acknowledged => recovery.slots.install_point,
+            Phase::Recovering(recovery) => {
+                recovery
+                    .aru
+                    .min(Seq(recovery.slots.install_point.0.saturating_sub(1)))
+            }
+            Phase::Alone | Phase::Operational | Phase::Frozen => window.aru(),
+        };
+        Promise {
+            aru,
+            ceiling: window.ceiling(),
+        }
+    }
+
+    /// stable = least aru: each number was written by its owner, so the least of them is what
+    /// everybody holds.
+    fn note_stable(&mut self, token: &Token) {
+        let ring = self.active_mut();
+        ring.stable = ring.stable.max(token.least_aru());
+    }
+
+    /// Steps 3 to 5: numbers as many packets as flow control allows and multicasts all but the
+    /// last few, which may follow the token.
+    fn number(&mut self, now: Time, token: &mut Token, repaired: u32) -> VecDeque<Data> {
+        let mut post_token = VecDeque::new();
+        let mut sent = repaired;
+        let waiting = self.backlog.packets(self.body_bytes());
+        // Application messages wait for the new regular configuration (EVS step 2).
+        if matches!(self.phase, Phase::Operational) {
+            let rotation = &self.active().rotation;
+            let others_backlog = token.backlog.saturating_sub(rotation.last_backlog);
+            let allowed = flow::allowance(
+                &self.params,
+                &Demand {
+                    backlog: waiting,
+                    total_backlog: others_backlog.saturating_add(waiting),
+                    others_sent: token.fcc.saturating_sub(rotation.last_sent),
+                    retransmitted: repaired,
+                    seq: token.seq,
+                    least_ceiling: token.least_ceiling().min(self.active().window.ceiling()),
+                },
+            );
+            for _ in 0..allowed {
+                let Some(data) = self.originate_packet(now, token.seq.next(), token.hop) else {
+                    break;
+                };
+                token.seq = token.seq.next();
+                sent += 1;
+                post_token.push_back(data);
+                if post_token.len() > self.params.accelerated_packets as usize {
+                    self.outbox
+                        .extend(post_token.pop_front().map(Outgoing::Data));
+                }
+            }
+        }
+        for data in &mut post_token {
+            data.post_token = true;
+        }
+        self.account(token, sent);
+        post_token
+    }
+
+    /// fcc and backlog carry every member's last contribution; mine is replaced.
+    fn account(&mut self, token: &mut Token, sent: u32) {
+        let backlog = self.backlog.packets(self.body_bytes());
+        let rotation = &mut self.active_mut().rotation;
+        token.fcc = token
+            .fcc
+            .saturating_sub(rotation.last_sent)
+            .saturating_add(sent);
+        token.backlog = token
+            .backlog
+            .saturating_sub(rotation.last_backlog)
+            .saturating_add(backlog);
+        rotation.last_sent = sent;
+        rotation.last_backlog = backlog;
+    }
+
+    /// Gives the next packet of the backlog the number `seq` and stores it in my own window.
+    pub(super) fn originate_packet(&mut self, now: Time, seq: Seq, hop: u64) -> Option<Data> {
+        let me = self.identity.member.id;
+        let body_bytes = self.body_bytes();
+        let Numbered { packet, completed } =
+            self.backlog.next_packet(me, body_bytes, &mut self.arena)?;
+        self.record_sends(now, &packet, completed.as_deref());
+        self.counters.packets_originated += 1;
+        self.installed.last_own = seq;
+        let ring = &mut self.installed.ring;
+        let inserted = ring.window.insert(seq, packet.clone());
+        debug_assert_eq!(
+            inserted,
+            Inserted::New,
+            "a number is given once, below my ceiling"
+        );
+        Some(Data {
+            transmitter: me,
+            ring: ring.id(),
+            seq,
+            hop,
+            post_token: false,
+            packet,
+        })
+    }
+
+    /// EVS `send`: a message is originated when its last fragment gets a number.
+    fn record_sends(&mut self, now: Time, packet: &Packet, completed: Option<&[u8]>) {
+        if self.trace.is_none() {
+            return;
+        }
+        let (ring, service) = (self.installed.ring.id(), packet.service);
+        let mut record = |counter, payload: &[u8]| {
+            let (message, hash) = (self.own_message(counter), ContentHash::of(payload));
+            self.record(
+                now,
+                Event::Send {
+                    message,
+                    ring,
+                    service,
+                    hash,
+                },
+            );
+        };
+        match packet.content {
+            Content::Messages { .. } => {
+                for (counter, payload) in (packet.first_message..).zip(packet.payloads()) {
+                    record(counter, payload);
+                }
+            }
+            Content::Fragment(_) => {
+                if let Some(payload) = completed {
+                    record(packet.first_message, payload);
+                }
+            }
+        }
+    }
+
+    /// Step 8.
+    fn forward(&mut self, now: Time, mut token: Token) {
+        token.hop += 1;
+        token.sender = self.identity.member.id;
+        let cluster = self.identity.cluster;
+        let idle = is_idle(&token);
+        let patience = self.active().rotation.patience(&self.params, 0, idle);
+        let ring = self.active_mut();
+        let rotation = &mut ring.rotation;
+        rotation.seen.clear();
+        rotation.seen.extend_from_slice(&token.promises);
+        rotation.last_seq = token.seq;
+        rotation.request_limit = rotation.request_limit.max(token.seq);
+        rotation.idle = idle;
+        rotation.cancelled = false;
+        rotation.frame.clear();
+        token.emit(cluster, &mut rotation.frame);
+        let retransmit_at = now + patience;
+        rotation.place = Place::Sent {
+            retransmit_at,
+            retransmits: 0,
+        };
+        let successor = ring.roster.successor(ring.me).endpoint;
+        self.outbox.push_back(Outgoing::Token(successor));
+        self.scratch = token;
+    }
+
+    /// The representative keeps the token of an idle ring for a while: only when everybody has
+    /// seen that everything is stable, nobody waits and nobody asks.
+    fn may_hold(&self, token: &Token) -> bool {
+        let ring = self.active();
+        let rotation = &ring.rotation;
+        matches!(self.phase, Phase::Operational)
+            && ring.me == 0
+            && is_idle(token)
+            && rotation.idle
+            && rotation.last_seq == token.seq
+            && !rotation.cancelled
+            && self.backlog.is_empty()
+    }
+
+    /// Ends a hold, if there is one.
+    pub(super) fn release_hold(&mut self, now: Time) {
+        let rotation = &mut self.active_mut().rotation;
+        if !matches!(rotation.place, Place::Held { .. }) {
+            return;
+        }
+        if let Place::Held { token, .. } = std::mem::replace(&mut rotation.place, Place::Away) {
+            self.finish_visit(now, token, 0);
+        }
+    }
+
+    pub(super) fn release_hold_for_work(&mut self, now: Time) {
+        if !self.backlog.is_empty() {
+            self.release_hold(now);
+        }
+    }
+
+    /// Asks the holder of an idle token for it; repeated by timer until the token comes.
+    pub(super) fn wake_holder(&mut self, now: Time) {
+        let ring = &self.installed.ring;
+        let waits = matches!(self.phase, Phase::Operational) && ring.rotation.idle && ring.me != 0;
+        if !waits {
+            return;
+        }
+        let holder = ring.roster.members[0].endpoint;
+        let (sender, ring) = (self.identity.member.id, ring.id());
+        let cancel = crate::wire::hold_cancel::HoldCancel { sender, ring };
+        self.outbox.push_back(Outgoing::HoldCancel(holder, cancel));
+        self.installed.ring.rotation.cancel_at = Some(now + self.params.hold / 4);
+    }
+}
+
+/// Nothing to repair, nothing to send, everything stable.
+fn is_idle(token: &Token) -> bool {
+    token.requests.is_empty() && token.backlog == 0 && token.least_aru() == token.seq
+}

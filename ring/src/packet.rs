@@ -1,0 +1,123 @@
+//! A packet: what has one place on the ring.
+
+use bytes::Bytes;
+
+use crate::id::NodeId;
+use crate::service::Service;
+use crate::wire::Malformed;
+
+/// Which piece of a fragmented message a packet carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fragment {
+    /// More follow.
+    First,
+    /// More follow.
+    Middle,
+    /// The message is complete, and originated, with this one.
+    Last,
+    /// The whole message: it fills a body alone, without a length in front.
+    Only,
+}
+
+impl Fragment {
+    /// The message begins with this piece.
+    #[must_use]
+    pub const fn begins(self) -> bool {
+        matches!(self, Self::First | Self::Only)
+    }
+
+    /// The message is complete with this piece.
+    #[must_use]
+    pub const fn completes(self) -> bool {
+        matches!(self, Self::Last | Self::Only)
+    }
+}
+
+/// What the body of a packet holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// Whole messages, each behind its 16-bit length.
+    Messages {
+        /// How many, at least one.
+        count: u16,
+    },
+    /// One piece of one message.
+    Fragment(Fragment),
+}
+
+/// A packet as the window keeps it. All messages of a packet share one service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Packet {
+    /// Who numbered it.
+    pub originator: NodeId,
+    /// The originator's counter of the first (or only) message in it.
+    pub first_message: u64,
+    /// The service of every message in it.
+    pub service: Service,
+    /// How to read the body.
+    pub content: Content,
+    /// The bytes, shared with the buffer they were received into or packed in.
+    pub body: Bytes,
+}
+
+/// Bytes in front of each packed message: its length.
+pub const MESSAGE_PREFIX_BYTES: usize = 2;
+
+impl Packet {
+    /// Checks that the body is exactly what the content says, so that reading it later cannot
+    /// fail.
+    ///
+    /// # Errors
+    /// The reason when lengths do not fill the body exactly, or the counter could overflow.
+    pub fn validate(&self) -> Result<(), Malformed> {
+        if self.first_message > u64::MAX - u64::from(u16::MAX) {
+            return Err(Malformed::Range);
+        }
+        let Content::Messages { count } = self.content else {
+            return if self.body.is_empty() {
+                Err(Malformed::Range)
+            } else {
+                Ok(())
+            };
+        };
+        let mut rest = &self.body[..];
+        for _ in 0..count {
+            let Some((_, tail)) = split_message(rest) else {
+                return Err(Malformed::Truncated);
+            };
+            rest = tail;
+        }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed::Trailing)
+        }
+    }
+
+    /// The messages that are complete with this packet: their count.
+    #[must_use]
+    pub const fn messages_completed(&self) -> u16 {
+        match self.content {
+            Content::Messages { count } => count,
+            Content::Fragment(fragment) => fragment.completes() as u16,
+        }
+    }
+
+    /// The payloads of whole messages in order, as slices of the body; none for a fragment.
+    pub fn payloads(&self) -> impl Iterator<Item = &[u8]> + '_ {
+        let mut rest = match self.content {
+            Content::Messages { .. } => &self.body[..],
+            Content::Fragment(_) => &[],
+        };
+        std::iter::from_fn(move || {
+            let (payload, tail) = split_message(rest)?;
+            rest = tail;
+            Some(payload)
+        })
+    }
+}
+
+fn split_message(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (prefix, rest) = body.split_first_chunk::<MESSAGE_PREFIX_BYTES>()?;
+    rest.split_at_checked(usize::from(u16::from_le_bytes(*prefix)))
+}

@@ -1,0 +1,163 @@
+//! Commit token: carries a proposed ring twice around its members.
+//!
+//! First time: each writes its [`Entry`]. Second time: each adopts the ring with everybody's
+//! entries in hand. Unlike the other frames it may exceed one datagram's MTU on very large rings;
+//! the control socket lets IP fragment it.
+
+use bytes::BufMut;
+
+use super::header::{ClusterTag, Header, Kind};
+use super::{MTU_MAX_BYTES, MTU_MIN_BYTES, Malformed, fields};
+use crate::id::{NodeId, RingId};
+use crate::params::WINDOW_PACKETS_MAX;
+use crate::roster::{Member, MemberMask};
+use crate::seq::Seq;
+
+/// What a member brings into a new ring, all of it from one `Frozen` report (EVS step 3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The ring of its last regular configuration.
+    pub installed: RingId,
+    /// It holds everything of that ring up to here.
+    pub aru: Seq,
+    /// The highest packet of that ring it holds.
+    pub highest: Seq,
+    /// The least aru of all members of that ring, as far as it knows.
+    pub stable: Seq,
+    /// Its obligation set (EVS step 1), over the roster of that ring.
+    pub obligations: MemberMask,
+}
+
+/// The commit token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Commit {
+    /// Who forwarded it.
+    pub sender: NodeId,
+    /// The proposed ring.
+    pub ring: RingId,
+    /// Visits so far, the representative's making it included: member `hop % n` is visited next,
+    /// for the time `hop / n`.
+    pub hop: u16,
+    /// The smallest IP MTU of all members.
+    pub mtu_bytes: u16,
+    /// Ascending; the first is the representative.
+    pub members: Vec<Member>,
+    /// Entries of the members visited so far, in ring order.
+    pub entries: Vec<Entry>,
+}
+
+impl Commit {
+    /// Reads a commit token.
+    ///
+    /// # Errors
+    /// The reason when it is not a well-formed commit token of this cluster.
+    pub fn parse(frame: &[u8], cluster: ClusterTag) -> Result<Self, Malformed> {
+        let mut from = frame;
+        let header = Header::parse(&mut from, cluster)?;
+        if header.kind != Kind::Commit {
+            return Err(Malformed::Kind);
+        }
+        let ring = fields::ring(&mut from)?;
+        let hop = fields::u16(&mut from)?;
+        let mtu_bytes = fields::u16(&mut from)?;
+        let members = members(&mut from)?;
+        let entries = entries(&mut from, members.len())?;
+        fields::end(from)?;
+        let commit = Self {
+            sender: header.sender,
+            ring,
+            hop,
+            mtu_bytes,
+            members,
+            entries,
+        };
+        commit.validate()?;
+        Ok(commit)
+    }
+
+    fn validate(&self) -> Result<(), Malformed> {
+        let n = self.members.len();
+        let hop = usize::from(self.hop);
+        let mtu_ok = (MTU_MIN_BYTES..=MTU_MAX_BYTES).contains(&usize::from(self.mtu_bytes));
+        let representative_first = self.members[0].id == self.ring.representative;
+        let visited = hop >= 1 && hop <= 2 * n && self.entries.len() == hop.min(n);
+        // A ring is installed before a newer one is proposed, by everybody.
+        let older = self
+            .entries
+            .iter()
+            .all(|entry| entry.installed.epoch < self.ring.epoch);
+        let lived = self
+            .members
+            .iter()
+            .all(|member| member.incarnation < self.ring.epoch);
+        if mtu_ok && representative_first && visited && older && lived {
+            Ok(())
+        } else {
+            Err(Malformed::Range)
+        }
+    }
+
+    /// Appends the frame to `out`.
+    pub fn emit(&self, cluster: ClusterTag, out: &mut Vec<u8>) {
+        Header {
+            kind: Kind::Commit,
+            sender: self.sender,
+        }
+        .emit(cluster, out);
+        fields::put_ring(out, self.ring);
+        out.put_u16_le(self.hop);
+        out.put_u16_le(self.mtu_bytes);
+        fields::put_count(out, self.members.len());
+        for member in &self.members {
+            fields::put_member(out, member);
+        }
+        fields::put_count(out, self.entries.len());
+        for entry in &self.entries {
+            fields::put_ring(out, entry.installed);
+            out.put_u64_le(entry.aru.0);
+            out.put_u64_le(entry.highest.0);
+            out.put_u64_le(entry.stable.0);
+            out.put_u128_le(entry.obligations.0);
+        }
+    }
+}
+
+fn members(from: &mut &[u8]) -> Result<Vec<Member>, Malformed> {
+    let count = fields::count(from)?;
+    if count < 2 {
+        return Err(Malformed::Count);
+    }
+    let mut members: Vec<Member> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let member = fields::member(from)?;
+        if members.last().is_some_and(|last| last.id >= member.id) {
+            return Err(Malformed::Order);
+        }
+        members.push(member);
+    }
+    Ok(members)
+}
+
+fn entries(from: &mut &[u8], members: usize) -> Result<Vec<Entry>, Malformed> {
+    let count = fields::count(from)?;
+    if count > members {
+        return Err(Malformed::Count);
+    }
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        let entry = Entry {
+            installed: fields::ring(from)?,
+            aru: fields::seq(from)?,
+            highest: fields::seq(from)?,
+            stable: fields::seq(from)?,
+            obligations: MemberMask(fields::u128(from)?),
+        };
+        let ordered = entry.stable <= entry.aru && entry.aru <= entry.highest;
+        // No window is larger, so nothing higher can be held; bounds the slots of the new ring.
+        if !ordered || entry.highest.since(entry.stable) > WINDOW_PACKETS_MAX as u64 {
+            return Err(Malformed::Range);
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
