@@ -77,10 +77,7 @@ impl Assembler {
     /// memory and dropped (its sender's program has a larger bound than this one).
     #[must_use]
     pub const fn new(message_bytes_max: usize) -> Self {
-        Self {
-            partial: BTreeMap::new(),
-            message_bytes_max,
-        }
+        Self { partial: BTreeMap::new(), message_bytes_max }
     }
 
     /// Takes the next item of the stream and calls `each` with every message complete with it.
@@ -116,9 +113,7 @@ impl Assembler {
         }
         partial.extend_from_slice(&packet.body);
         if fragment.completes() {
-            self.partial
-                .remove(&packet.originator)
-                .map(BytesMut::freeze)
+            self.partial.remove(&packet.originator).map(BytesMut::freeze)
         } else {
             None
         }

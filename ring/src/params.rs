@@ -129,16 +129,10 @@ impl Params {
             }
         }
         if self.hold > self.token_loss / 4 {
-            return Err(ParamsError::Hold {
-                hold: self.hold,
-                token_loss: self.token_loss,
-            });
+            return Err(ParamsError::Hold { hold: self.hold, token_loss: self.token_loss });
         }
         if self.consensus < 3 * self.join {
-            return Err(ParamsError::Consensus {
-                consensus: self.consensus,
-                join: self.join,
-            });
+            return Err(ParamsError::Consensus { consensus: self.consensus, join: self.join });
         }
         Ok(())
     }

@@ -66,10 +66,7 @@ impl DataHalf {
     #[must_use]
     pub fn new(identity: Identity, params: Params, traced: bool, now: Time) -> Self {
         let head = Vec::with_capacity(crate::wire::MTU_MAX_BYTES);
-        Self {
-            ordering: Ordering::new(identity, params, traced, now),
-            head,
-        }
+        Self { ordering: Ordering::new(identity, params, traced, now), head }
     }
 
     /// The ordering machine.

@@ -56,10 +56,7 @@ impl Membership {
 
     pub(super) fn handle_commit(&mut self, now: Time, frame: &[u8]) -> Result<(), Ignored> {
         let commit = Commit::parse(frame, self.identity.cluster)?;
-        let index = commit
-            .members
-            .iter()
-            .position(|member| *member == self.identity.member);
+        let index = commit.members.iter().position(|member| *member == self.identity.member);
         let index = index.ok_or(Ignored::NotConcerned)?;
         let members = commit.members.len();
         let predecessor = commit.members[(index + members - 1) % members].id;

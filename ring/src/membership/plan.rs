@@ -13,21 +13,8 @@ use crate::wire::commit::Entry;
 
 /// The entry of a member whose worker reported `frozen`.
 pub(super) const fn entry(frozen: &Frozen) -> Entry {
-    let Frozen {
-        installed,
-        aru,
-        highest,
-        stable,
-        obligations,
-        ..
-    } = *frozen;
-    Entry {
-        installed,
-        aru,
-        highest,
-        stable,
-        obligations,
-    }
+    let Frozen { installed, aru, highest, stable, obligations, .. } = *frozen;
+    Entry { installed, aru, highest, stable, obligations }
 }
 
 /// What a member that comes from `installed` does to recover it on `roster`, given everybody's
@@ -62,25 +49,13 @@ pub(super) fn recover(
     }
     let obligations = obligations.intersection(installed.everyone());
     let window = Window::new(params.window_packets, slots.install_point);
-    Some(Recover {
-        roster,
-        slots,
-        transitional,
-        obligations,
-        stable,
-        complete,
-        window,
-    })
+    Some(Recover { roster, slots, transitional, obligations, stable, complete, window })
 }
 
 /// Whether the member of `entry` holds all that anybody from its ring holds.
 fn misses_nothing(entries: &[Entry], entry: &Entry) -> bool {
-    let kin = entries
-        .iter()
-        .filter(|other| other.installed == entry.installed);
-    kin.map(|other| other.highest)
-        .max()
-        .is_none_or(|highest| entry.aru >= highest)
+    let kin = entries.iter().filter(|other| other.installed == entry.installed);
+    kin.map(|other| other.highest).max().is_none_or(|highest| entry.aru >= highest)
 }
 
 /// Whether two member lists name the same ids in the same order.

@@ -43,11 +43,7 @@ impl Ordering {
             Phase::Recovering(recovery) => recovery.slots.resolve(data.seq) != Slot::New,
             _ => false,
         };
-        let origin = if recovered {
-            &self.installed.ring.roster
-        } else {
-            &ring.roster
-        };
+        let origin = if recovered { &self.installed.ring.roster } else { &ring.roster };
         let foreign = matches!(&self.phase, Phase::Recovering(recovery)
             if recovery.slots.resolve(data.seq) == Slot::Foreign);
         if !foreign && origin.index_of(data.packet.originator).is_none() {
@@ -75,9 +71,7 @@ impl Ordering {
 
     fn handle_token(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {
         let mut token = std::mem::take(&mut self.scratch);
-        let parsed = token
-            .parse_into(frame, self.identity.cluster)
-            .map_err(Ignored::from);
+        let parsed = token.parse_into(frame, self.identity.cluster).map_err(Ignored::from);
         let admitted = parsed.and_then(|()| self.admit(now, &token));
         match admitted {
             Ok(()) => self.visit(now, token),

@@ -56,9 +56,7 @@ impl Ordering {
         self.write_configuration(now, ConfigurationKind::Regular, Some(previous), everyone);
         self.backlog.restart_fragmented();
         self.counters.installed += 1;
-        self.reports.push_back(Report::Installed {
-            ring: self.installed.ring.id(),
-        });
+        self.reports.push_back(Report::Installed { ring: self.installed.ring.id() });
         self.reports.push_back(Report::Retired(old.ring.window));
     }
 

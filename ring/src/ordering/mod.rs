@@ -177,6 +177,13 @@ impl Ordering {
         &self.active().roster
     }
 
+    /// The packets of that ring are numbered from the next; what is numbered up to here stands for
+    /// packets of the rings before it.
+    #[must_use]
+    pub fn running_start(&self) -> Seq {
+        self.active().start
+    }
+
     /// Whether the packet at `seq` of the installed ring is held here or was.
     #[must_use]
     pub fn holds(&self, seq: Seq) -> bool {
@@ -191,16 +198,25 @@ impl Ordering {
 
     /// The obligation set (EVS step 1).
     pub fn obligations(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.installed
-            .ring
-            .roster
-            .select(self.installed.obligations)
+        self.installed.ring.roster.select(self.installed.obligations)
     }
 
     /// Room for another message: [`Ordering::submit`] would not refuse it as full.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.backlog.has_room(&self.params)
+    }
+
+    /// Nothing is under way here: every accepted message has its number, everything numbered on
+    /// the installed ring is held by all and written to the delivery stream.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let Installed { ring, delivered, .. } = &self.installed;
+        let runs = matches!(self.phase, Phase::Alone | Phase::Operational);
+        let highest = ring.window.highest();
+        let done = ring.stable >= highest && *delivered >= highest;
+        // A ring of one keeps its stable where its last packet was.
+        runs && self.backlog.is_empty() && (done || highest == ring.start)
     }
 
     /// Nothing accepted waits for a number.
@@ -288,24 +304,15 @@ impl Ordering {
         Some(match self.outbox.pop_front()? {
             Outgoing::Data(data) => {
                 data.emit_head(cluster, head);
-                DataTransmit {
-                    to: DataDestination::Group,
-                    body: data.packet.body,
-                }
+                DataTransmit { to: DataDestination::Group, body: data.packet.body }
             }
             Outgoing::Token(to) => {
                 head.extend_from_slice(&self.active().rotation.frame);
-                DataTransmit {
-                    to: DataDestination::Member(to),
-                    body: Bytes::new(),
-                }
+                DataTransmit { to: DataDestination::Member(to), body: Bytes::new() }
             }
             Outgoing::HoldCancel(to, hold_cancel) => {
                 hold_cancel.emit(cluster, head);
-                DataTransmit {
-                    to: DataDestination::Member(to),
-                    body: Bytes::new(),
-                }
+                DataTransmit { to: DataDestination::Member(to), body: Bytes::new() }
             }
         })
     }
@@ -323,10 +330,7 @@ impl Ordering {
     /// The history since the last call, in order; to be written before the frames and deliveries
     /// of the same cycle leave.
     pub fn take_trace(&mut self) -> Vec<trace::Entry> {
-        self.trace
-            .as_mut()
-            .map(|log| std::mem::take(&mut log.entries))
-            .unwrap_or_default()
+        self.trace.as_mut().map(|log| std::mem::take(&mut log.entries)).unwrap_or_default()
     }
 
     fn active(&self) -> &Ring {
@@ -344,22 +348,12 @@ impl Ordering {
     }
 
     const fn own_message(&self, counter: u64) -> MessageId {
-        let Member {
-            id: sender,
-            incarnation,
-            ..
-        } = self.identity.member;
-        MessageId {
-            sender,
-            incarnation,
-            counter,
-        }
+        let Member { id: sender, incarnation, .. } = self.identity.member;
+        MessageId { sender, incarnation, counter }
     }
 
     fn frozen_report(&self, asked: RingId) -> Frozen {
-        let Installed {
-            ring, obligations, ..
-        } = &self.installed;
+        let Installed { ring, obligations, .. } = &self.installed;
         Frozen {
             asked,
             installed: ring.id(),
@@ -390,16 +384,7 @@ impl Ordering {
             roster.select(members).collect()
         };
         let ring = roster.ring;
-        self.write(
-            now,
-            Configuration {
-                kind,
-                ring,
-                previous,
-                members,
-                eligible: None,
-            },
-        );
+        self.write(now, Configuration { kind, ring, previous, members, eligible: None });
     }
 
     fn write(&mut self, now: Time, configuration: Configuration) {
@@ -411,8 +396,7 @@ impl Ordering {
             }
         }
         self.record(now, trace::Event::Configuration(configuration.clone()));
-        self.stream
-            .push_back(Delivery::Configuration(configuration));
+        self.stream.push_back(Delivery::Configuration(configuration));
     }
 
     fn record(&mut self, time: Time, event: trace::Event) {
@@ -423,8 +407,6 @@ impl Ordering {
 
     /// The life of `node` on a ring.
     fn incarnation_on(roster: &Roster, node: NodeId) -> Incarnation {
-        roster
-            .index_of(node)
-            .map_or(Incarnation::default(), |i| roster.members[i].incarnation)
+        roster.index_of(node).map_or(Incarnation::default(), |i| roster.members[i].incarnation)
     }
 }

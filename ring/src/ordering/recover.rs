@@ -14,16 +14,14 @@ impl Ordering {
     pub(super) fn freeze(&mut self, asked: RingId) {
         if let Phase::Recovering(recovery) = std::mem::replace(&mut self.phase, Phase::Frozen) {
             self.counters.recoveries_cut_short += 1;
-            self.reports
-                .push_back(Report::Retired(recovery.ring.window));
+            self.reports.push_back(Report::Retired(recovery.ring.window));
         }
         if let Some(recover) = self.waiting.take() {
             self.reports.push_back(Report::Retired(recover.window));
         }
         self.outbox.clear();
         self.installed.ring.rotation.place = Place::Away;
-        self.reports
-            .push_back(Report::Frozen(self.frozen_report(asked)));
+        self.reports.push_back(Report::Frozen(self.frozen_report(asked)));
     }
 
     /// EVS steps 4 and 5: from here on the new ring's token finds this member ready.
@@ -96,15 +94,8 @@ impl Ordering {
 fn first_token(ring: &Ring, recovery: &Recovery) -> Token {
     let start = recovery.slots.install_point;
     let promise = |index| {
-        let aru = if recovery.complete.contains(index) {
-            start
-        } else {
-            Seq::ZERO
-        };
-        Promise {
-            aru,
-            ceiling: start,
-        }
+        let aru = if recovery.complete.contains(index) { start } else { Seq::ZERO };
+        Promise { aru, ceiling: start }
     };
     let mut token = Token::with_capacity();
     token.ring = ring.id();

@@ -22,9 +22,7 @@ impl Ordering {
             }
             self.acknowledge_if_complete();
         }
-        token
-            .requests
-            .retain(|request| usize::from(request.by) != me);
+        token.requests.retain(|request| usize::from(request.by) != me);
     }
 
     /// Step 2: multicasts requested packets that I hold, at once, up to a cap; yields how many.
@@ -41,11 +39,7 @@ impl Ordering {
                     self.serve(&run.request, token.hop, &mut served);
                 } else if run.held_here {
                     let skip = run.request.skip.saturating_sub(1);
-                    passed_on.push(Request {
-                        skip,
-                        held: true,
-                        ..run.request
-                    });
+                    passed_on.push(Request { skip, held: true, ..run.request });
                 } else {
                     passed_on.push(run.request);
                 }
@@ -67,14 +61,7 @@ impl Ordering {
             {
                 let packet = packet.clone();
                 let ring = self.active().id();
-                let data = Data {
-                    transmitter,
-                    ring,
-                    seq,
-                    hop,
-                    post_token: false,
-                    packet,
-                };
+                let data = Data { transmitter, ring, seq, hop, post_token: false, packet };
                 self.outbox.push_back(Outgoing::Data(data));
                 served.push(seq);
                 if recovered {
@@ -90,26 +77,12 @@ impl Ordering {
     /// The packet at `seq` of the running ring, wherever it lives, and whether it is an old one.
     fn held(&self, seq: Seq) -> Option<(&Packet, bool)> {
         let Phase::Recovering(recovery) = &self.phase else {
-            return self
-                .installed
-                .ring
-                .window
-                .packet(seq)
-                .map(|packet| (packet, false));
+            return self.installed.ring.window.packet(seq).map(|packet| (packet, false));
         };
         match recovery.slots.resolve(seq) {
-            Slot::Old(old) => self
-                .installed
-                .ring
-                .window
-                .packet(old)
-                .map(|packet| (packet, true)),
+            Slot::Old(old) => self.installed.ring.window.packet(old).map(|packet| (packet, true)),
             Slot::Foreign => None,
-            Slot::New => recovery
-                .ring
-                .window
-                .packet(seq)
-                .map(|packet| (packet, false)),
+            Slot::New => recovery.ring.window.packet(seq).map(|packet| (packet, false)),
         }
     }
 
@@ -124,14 +97,8 @@ impl Ordering {
                 Some(run) if run.held_here == held_here && !run.is_full(longest) => {
                     run.request.count += 1;
                 }
-                _ => runs.push(Run {
-                    held_here,
-                    request: Request {
-                        first: seq,
-                        count: 1,
-                        ..*request
-                    },
-                }),
+                _ => runs
+                    .push(Run { held_here, request: Request { first: seq, count: 1, ..*request } }),
             }
             seq = seq.next();
         }
@@ -144,11 +111,7 @@ impl Ordering {
         let aru = self.promise().aru;
         let ring = self.active_mut();
         let rotation = &mut ring.rotation;
-        rotation.asked = if rotation.asked_aru == aru {
-            rotation.asked + 1
-        } else {
-            0
-        };
+        rotation.asked = if rotation.asked_aru == aru { rotation.asked + 1 } else { 0 };
         rotation.asked_aru = aru;
         let others = u32::try_from(ring.roster.len() - 1).unwrap_or(1).max(1);
         #[expect(clippy::cast_possible_truncation, reason = "members are at most 128")]
@@ -157,26 +120,16 @@ impl Ordering {
         let upto = rotation.request_limit.min(ceiling);
         let asks = |(first, last): (Seq, Seq)| {
             let count = u16::try_from(last.since(first) + 1).unwrap_or(u16::MAX);
-            Request {
-                first,
-                count,
-                by,
-                skip,
-                held: false,
-            }
+            Request { first, count, by, skip, held: false }
         };
         let room = limit.saturating_sub(token.requests.len());
         let window = &self.active().window;
         match &self.phase {
             Phase::Recovering(recovery) => {
                 let old = recovery.holes(&self.installed.ring.window);
-                token
-                    .requests
-                    .extend(old.chain(window.holes(upto)).take(room).map(asks));
+                token.requests.extend(old.chain(window.holes(upto)).take(room).map(asks));
             }
-            _ => token
-                .requests
-                .extend(window.holes(upto).take(room).map(asks)),
+            _ => token.requests.extend(window.holes(upto).take(room).map(asks)),
         }
     }
 
@@ -186,15 +139,8 @@ impl Ordering {
         let ring = self.active_mut();
         let mut failing = None;
         for (index, promise) in token.promises.iter().enumerate() {
-            let asks = token
-                .requests
-                .iter()
-                .any(|request| usize::from(request.by) == index);
-            let moved = ring
-                .rotation
-                .seen
-                .get(index)
-                .is_some_and(|seen| seen.aru < promise.aru);
+            let asks = token.requests.iter().any(|request| usize::from(request.by) == index);
+            let moved = ring.rotation.seen.get(index).is_some_and(|seen| seen.aru < promise.aru);
             let stalled = &mut ring.rotation.stalled[index];
             match *stalled {
                 _ if !asks || moved => *stalled = None,
@@ -208,8 +154,7 @@ impl Ordering {
         }
         if let Some(member) = failing {
             let ring = ring.id();
-            self.reports
-                .push_back(crate::handoff::Report::FailedToReceive { ring, member });
+            self.reports.push_back(crate::handoff::Report::FailedToReceive { ring, member });
         }
     }
 }

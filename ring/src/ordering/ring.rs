@@ -22,6 +22,8 @@ pub(super) struct Ring {
     /// My place in ring order.
     pub(super) me: usize,
     pub(super) window: Window,
+    /// Its own packets are numbered from the next: 0, or the install point.
+    pub(super) start: Seq,
     /// Least aru of all members, merged by maximum over every token seen. Never falls.
     pub(super) stable: Seq,
     pub(super) rotation: Rotation,
@@ -29,14 +31,9 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(roster: Arc<Roster>, me: usize, window: Window, now: Time) -> Self {
-        let rotation = Rotation::new(me, roster.len(), window.aru(), now);
-        Self {
-            roster,
-            me,
-            window,
-            stable: Seq::ZERO,
-            rotation,
-        }
+        let start = window.aru();
+        let rotation = Rotation::new(me, roster.len(), start, now);
+        Self { roster, me, window, start, stable: Seq::ZERO, rotation }
     }
 
     pub(super) fn id(&self) -> RingId {
@@ -169,11 +166,7 @@ impl Rotation {
         let measured = self.measured.unwrap_or(ceiling) * 4;
         let floor = Duration::from_millis(1);
         let patience = (measured.max(floor) * (1 << retransmits.min(8))).min(ceiling);
-        if idle {
-            patience + params.hold
-        } else {
-            patience
-        }
+        if idle { patience + params.hold } else { patience }
     }
 }
 
@@ -201,20 +194,10 @@ pub(super) struct Recovery {
 
 impl Recovery {
     pub(super) fn new(directive: Recover, me: usize, now: Time) -> Self {
-        let Recover {
-            roster,
-            slots,
-            transitional,
-            obligations,
-            stable,
-            complete,
-            mut window,
-        } = directive;
+        let Recover { roster, slots, transitional, obligations, stable, complete, mut window } =
+            directive;
         window.restart(slots.install_point);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "bounded by the members' windows"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the members' windows")]
         let voids = vec![false; slots.install_point.0 as usize];
         let ring = Ring::new(roster, me, window, now);
         Self {
@@ -251,9 +234,7 @@ impl Recovery {
 
     /// Missing slots, ascending, as (first, last).
     pub(super) fn holes<'a>(&'a self, old: &'a Window) -> impl Iterator<Item = (Seq, Seq)> + 'a {
-        window::holes(self.aru, self.slots.install_point, |slot| {
-            self.counts(old, slot)
-        })
+        window::holes(self.aru, self.slots.install_point, |slot| self.counts(old, slot))
     }
 
     /// Marks every missing slot in the range as held by nobody in T; yields how many.
@@ -286,10 +267,7 @@ impl Recovery {
 }
 
 /// Slots count from 1.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "bounded by the members' windows"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "bounded by the members' windows")]
 const fn index(slot: Seq) -> usize {
     (slot.0 as usize).wrapping_sub(1)
 }

@@ -27,10 +27,7 @@ impl Ordering {
             Place::Held { until, .. } => Some(until),
         };
         let loss = rotation.heard_at + self.params.token_loss;
-        [place, rotation.cancel_at, Some(loss)]
-            .into_iter()
-            .flatten()
-            .min()
+        [place, rotation.cancel_at, Some(loss)].into_iter().flatten().min()
     }
 
     /// Acts on every timer that is due.
@@ -62,10 +59,7 @@ impl Ordering {
         if let Place::Sent { retransmits, .. } = rotation.place {
             let retransmits = retransmits + 1;
             let retransmit_at = now + rotation.patience(&self.params, retransmits, rotation.idle);
-            self.active_mut().rotation.place = Place::Sent {
-                retransmit_at,
-                retransmits,
-            };
+            self.active_mut().rotation.place = Place::Sent { retransmit_at, retransmits };
             self.send_token_again();
         }
     }

@@ -44,8 +44,7 @@ impl Ordering {
         self.write_promise(&mut token);
         self.note_stable(&token);
         self.forward(now, token);
-        self.outbox
-            .extend(post_token.into_iter().map(Outgoing::Data));
+        self.outbox.extend(post_token.into_iter().map(Outgoing::Data));
         self.deliver(now);
     }
 
@@ -87,16 +86,11 @@ impl Ordering {
             // shows the install point only once my obligations are taken on (EVS step 5.c).
             Phase::Recovering(recovery) if recovery.acknowledged => recovery.slots.install_point,
             Phase::Recovering(recovery) => {
-                recovery
-                    .aru
-                    .min(Seq(recovery.slots.install_point.0.saturating_sub(1)))
+                recovery.aru.min(Seq(recovery.slots.install_point.0.saturating_sub(1)))
             }
             Phase::Alone | Phase::Operational | Phase::Frozen => window.aru(),
         };
-        Promise {
-            aru,
-            ceiling: window.ceiling(),
-        }
+        Promise { aru, ceiling: window.ceiling() }
     }
 
     /// stable = least aru: each number was written by its owner, so the least of them is what
@@ -135,8 +129,7 @@ impl Ordering {
                 sent += 1;
                 post_token.push_back(data);
                 if post_token.len() > self.params.accelerated_packets as usize {
-                    self.outbox
-                        .extend(post_token.pop_front().map(Outgoing::Data));
+                    self.outbox.extend(post_token.pop_front().map(Outgoing::Data));
                 }
             }
         }
@@ -151,14 +144,8 @@ impl Ordering {
     fn account(&mut self, token: &mut Token, sent: u32) {
         let backlog = self.backlog.packets(self.body_bytes());
         let rotation = &mut self.active_mut().rotation;
-        token.fcc = token
-            .fcc
-            .saturating_sub(rotation.last_sent)
-            .saturating_add(sent);
-        token.backlog = token
-            .backlog
-            .saturating_sub(rotation.last_backlog)
-            .saturating_add(backlog);
+        token.fcc = token.fcc.saturating_sub(rotation.last_sent).saturating_add(sent);
+        token.backlog = token.backlog.saturating_sub(rotation.last_backlog).saturating_add(backlog);
         rotation.last_sent = sent;
         rotation.last_backlog = backlog;
     }
@@ -174,19 +161,8 @@ impl Ordering {
         self.installed.last_own = seq;
         let ring = &mut self.installed.ring;
         let inserted = ring.window.insert(seq, packet.clone());
-        debug_assert_eq!(
-            inserted,
-            Inserted::New,
-            "a number is given once, below my ceiling"
-        );
-        Some(Data {
-            transmitter: me,
-            ring: ring.id(),
-            seq,
-            hop,
-            post_token: false,
-            packet,
-        })
+        debug_assert_eq!(inserted, Inserted::New, "a number is given once, below my ceiling");
+        Some(Data { transmitter: me, ring: ring.id(), seq, hop, post_token: false, packet })
     }
 
     /// EVS `send`: a message is originated when its last fragment gets a number.
@@ -197,15 +173,7 @@ impl Ordering {
         let (ring, service) = (self.installed.ring.id(), packet.service);
         let mut record = |counter, payload: &[u8]| {
             let (message, hash) = (self.own_message(counter), ContentHash::of(payload));
-            self.record(
-                now,
-                Event::Send {
-                    message,
-                    ring,
-                    service,
-                    hash,
-                },
-            );
+            self.record(now, Event::Send { message, ring, service, hash });
         };
         match packet.content {
             Content::Messages { .. } => {
@@ -239,10 +207,7 @@ impl Ordering {
         rotation.frame.clear();
         token.emit(cluster, &mut rotation.frame);
         let retransmit_at = now + patience;
-        rotation.place = Place::Sent {
-            retransmit_at,
-            retransmits: 0,
-        };
+        rotation.place = Place::Sent { retransmit_at, retransmits: 0 };
         let successor = ring.roster.successor(ring.me).endpoint;
         self.outbox.push_back(Outgoing::Token(successor));
         self.scratch = token;
