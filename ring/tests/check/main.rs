@@ -1,0 +1,15 @@
+//! The judge of histories: legal histories pass, and for every clause there is a damaged one that
+//! it rejects.
+#![cfg(feature = "sim")]
+#![forbid(unsafe_code)]
+
+mod end;
+mod filter;
+mod installing;
+mod legal;
+mod messages;
+mod orders;
+mod script;
+mod soup;
+mod trace_files;
+mod truncated;
