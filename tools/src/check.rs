@@ -49,27 +49,16 @@ pub(crate) fn run(args: &Args) -> Exit {
             return Exit::Usage;
         }
     };
-    let options = Options {
-        quiescent: !args.not_quiescent,
-    };
-    let mut report = Report {
-        runs: runs.len(),
-        histories: 0,
-        events: 0,
-        options,
-        verdict: Verdict::empty(),
-    };
+    let options = Options { quiescent: !args.not_quiescent };
+    let mut report =
+        Report { runs: runs.len(), histories: 0, events: 0, options, verdict: Verdict::empty() };
     for histories in &runs {
         report.histories += histories.len();
         report.events += histories.iter().map(|h| h.entries.len()).sum::<usize>();
         report.verdict.add(&check(histories, options));
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let written = if args.json {
-        report.write_json(&mut out)
-    } else {
-        report.write_text(&mut out)
-    };
+    let written = if args.json { report.write_json(&mut out) } else { report.write_text(&mut out) };
     if written.and_then(|()| out.flush()).is_err() {
         return Exit::Failed;
     }
@@ -264,11 +253,7 @@ fn clause_line(judgement: &Judgement) -> String {
     if !judgement.applicable {
         return format!("{name:<22} not applicable");
     }
-    let Judgement {
-        instances,
-        violation_count,
-        ..
-    } = judgement;
+    let Judgement { instances, violation_count, .. } = judgement;
     format!("{name:<22} {instances:>10} judged {violation_count:>6} violated")
 }
 

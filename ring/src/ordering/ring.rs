@@ -112,6 +112,8 @@ pub(super) enum Place {
     Away,
     /// Sent to my successor, without a sign yet that it got there.
     Sent {
+        /// When it was sent last.
+        sent_at: Time,
         /// When it is sent again.
         retransmit_at: Time,
         /// Times it was sent again.

@@ -207,7 +207,7 @@ impl Ordering {
         rotation.frame.clear();
         token.emit(cluster, &mut rotation.frame);
         let retransmit_at = now + patience;
-        rotation.place = Place::Sent { retransmit_at, retransmits: 0 };
+        rotation.place = Place::Sent { sent_at: now, retransmit_at, retransmits: 0 };
         let successor = ring.roster.successor(ring.me).endpoint;
         self.outbox.push_back(Outgoing::Token(successor));
         self.scratch = token;

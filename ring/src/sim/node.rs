@@ -137,8 +137,11 @@ impl Node {
     pub(super) fn start(&mut self, params: &Params, now: Time) {
         let start = Start::new(self.disk.ceiling, Epoch(0));
         self.disk.ceiling = start.ceiling;
-        let member =
-            Member { id: self.id(), incarnation: start.incarnation, endpoint: endpoint(self.index) };
+        let member = Member {
+            id: self.id(),
+            incarnation: start.incarnation,
+            endpoint: endpoint(self.index),
+        };
         let cluster = ClusterTag::of("simulated");
         let identity = Identity { member, cluster, mtu_bytes: MTU_MIN_BYTES };
         self.lives += 1;

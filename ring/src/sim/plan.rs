@@ -113,14 +113,8 @@ fn frames(rng: &mut Random, nodes: usize) -> Fault {
             Fault::LinkLoss { from, to, loss: 2.0 * rate }
         }
         2 => {
-            let kinds = [
-                Kind::Data,
-                Kind::Token,
-                Kind::Join,
-                Kind::Commit,
-                Kind::Beacon,
-                Kind::HoldCancel,
-            ];
+            let kinds =
+                [Kind::Data, Kind::Token, Kind::Join, Kind::Commit, Kind::Beacon, Kind::HoldCancel];
             Fault::KindLoss(kinds[rng.index(kinds.len())], 2.0 * rate)
         }
         3 => Fault::Duplicate(rate),

@@ -306,7 +306,11 @@ impl World {
         let side = &mut life.control_side;
         let (directives, sends) =
             (std::mem::take(&mut side.directives), std::mem::take(&mut side.sends));
-        if std::env::var("DBG").is_ok() { for n in &side.notices { eprintln!("{:?} node {} {:?}", now, node, n); } }
+        if std::env::var("DBG").is_ok() {
+            for n in &side.notices {
+                eprintln!("{:?} node {} {:?}", now, node, n);
+            }
+        }
         side.notices.clear();
         let write = side.write.take();
         let ended = life.control.membership().is_ended();

@@ -115,10 +115,7 @@ fn vs_c3_rejects_a_message_that_not_all_deliver() {
     run.multicast(1, Service::Reliable, &[1]);
     run.merge(&BOTH);
     run.confirm(&BOTH);
-    assert_eq!(
-        run.violated(),
-        [Clause::Evs4, Clause::FilterC3, Clause::Lecture7]
-    );
+    assert_eq!(run.violated(), [Clause::Evs4, Clause::FilterC3, Clause::Lecture7]);
 
     let mut run = primary(2);
     run.multicast(1, Service::Reliable, &[1]);
@@ -141,10 +138,7 @@ fn vs_c3_asks_nothing_of_a_member_that_left_the_primary() {
 #[test]
 fn vs_l1_rejects_effects_before_causes() {
     let mut run = primary(2);
-    let (a, b) = (
-        run.name(1, Service::Reliable),
-        run.name(2, Service::Reliable),
-    );
+    let (a, b) = (run.name(1, Service::Reliable), run.name(2, Service::Reliable));
     run.deliver(1, b);
     run.originate(1, a);
     run.deliver(2, a);

@@ -27,10 +27,7 @@ fn evs_2_2_rejects_an_event_before_any_configuration() {
 fn evs_2_2_rejects_a_delivery_in_the_wrong_kind_of_configuration() {
     let mut run = Script::together(2);
     run.multicast(1, Service::Reliable, &BOTH);
-    let Event::Deliver {
-        in_configuration, ..
-    } = &mut run.last(2).event
-    else {
+    let Event::Deliver { in_configuration, .. } = &mut run.last(2).event else {
         panic!("not a delivery")
     };
     *in_configuration = ConfigurationKind::Transitional;
@@ -91,12 +88,7 @@ fn evs_2_3_and_2_4_reject_configurations_in_two_orders() {
         }
     }
     let violated = run.violated();
-    for clause in [
-        Clause::Evs2_3,
-        Clause::Evs2_4,
-        Clause::Evs6_1,
-        Clause::Lecture2,
-    ] {
+    for clause in [Clause::Evs2_3, Clause::Evs2_4, Clause::Evs6_1, Clause::Lecture2] {
         assert!(violated.contains(&clause), "{violated:?}");
     }
 }
@@ -214,10 +206,7 @@ fn lecture_12_rejects_different_messages_before_the_signal() {
     }
     let cycle = [Clause::Evs6_1, Clause::Evs6_2];
     let violated = run.violated();
-    assert_eq!(
-        violated,
-        [Clause::Evs4, cycle[0], cycle[1], Clause::Lecture12]
-    );
+    assert_eq!(violated, [Clause::Evs4, cycle[0], cycle[1], Clause::Lecture12]);
 }
 
 fn set_members(run: &mut Script, node: u32, members: &[u32]) {

@@ -82,11 +82,7 @@ fn clauses_about_primaries_need_primaries() {
     let mut run = Script::together(2);
     run.multicast(1, Service::Safe, &[1, 2]);
     let verdict = run.verdict();
-    for clause in [
-        Clause::PrimaryUniqueness,
-        Clause::FilterC1,
-        Clause::FilterL5,
-    ] {
+    for clause in [Clause::PrimaryUniqueness, Clause::FilterC1, Clause::FilterL5] {
         let judgement = verdict.of(clause).unwrap();
         assert!(!judgement.applicable);
         assert_eq!(judgement.instances, 0);
@@ -122,10 +118,7 @@ fn the_example_of_the_paper_is_legal() {
 #[test]
 fn early_messages_may_be_delivered_in_different_orders() {
     let mut run = Script::together(2);
-    let reliable = [
-        run.send(1, Service::Reliable),
-        run.send(1, Service::Reliable),
-    ];
+    let reliable = [run.send(1, Service::Reliable), run.send(1, Service::Reliable)];
     let fifo = [run.send(1, Service::Fifo), run.send(2, Service::Fifo)];
     let causal = [run.send(1, Service::Causal), run.send(2, Service::Causal)];
     for [a, b] in [reliable, fifo, causal] {

@@ -87,12 +87,7 @@ fn evs_1_3_rejects_delivery_off_the_ring() {
     run.fail(3);
     run.start(3);
     run.deliver(3, late);
-    let wrong_ring = [
-        Clause::Evs1_3,
-        Clause::Evs2_1,
-        Clause::Evs2_2,
-        Clause::Lecture6,
-    ];
+    let wrong_ring = [Clause::Evs1_3, Clause::Evs2_1, Clause::Evs2_2, Clause::Lecture6];
     let violated = run.violated();
     for clause in wrong_ring {
         assert!(violated.contains(&clause), "{violated:?}");

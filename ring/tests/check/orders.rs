@@ -131,10 +131,7 @@ fn evs_7_1_rejects_a_safe_message_that_a_member_leaves_behind() {
     run.regular(3, single, &[3]);
     run.merge(&ALL);
     assert_eq!(run.violated(), [Clause::Evs7_1, Clause::Lecture10]);
-    assert_eq!(
-        run.violated_when_cut_off(),
-        [Clause::Evs7_1, Clause::Lecture10]
-    );
+    assert_eq!(run.violated_when_cut_off(), [Clause::Evs7_1, Clause::Lecture10]);
 }
 
 #[test]
@@ -176,10 +173,7 @@ fn evs_7_2_rejects_a_safe_message_on_a_ring_that_a_member_never_installed() {
     run.fail(3);
     run.merge(&BOTH);
     let violated = run.violated();
-    assert_eq!(
-        violated,
-        [Clause::Evs7_1, Clause::Evs7_2, Clause::Lecture10]
-    );
+    assert_eq!(violated, [Clause::Evs7_1, Clause::Evs7_2, Clause::Lecture10]);
 }
 
 #[test]

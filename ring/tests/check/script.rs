@@ -94,14 +94,12 @@ impl Script {
     pub(crate) fn transitional(&mut self, node: u32, ring: RingId, members: &[u32]) {
         let previous = self.in_force[&node].0;
         self.install(node, ConfigurationKind::Transitional, ring, members);
-        self.in_force
-            .insert(node, (previous, ConfigurationKind::Transitional));
+        self.in_force.insert(node, (previous, ConfigurationKind::Transitional));
     }
 
     pub(crate) fn regular(&mut self, node: u32, ring: RingId, members: &[u32]) {
         self.install(node, ConfigurationKind::Regular, ring, members);
-        self.in_force
-            .insert(node, (ring, ConfigurationKind::Regular));
+        self.in_force.insert(node, (ring, ConfigurationKind::Regular));
     }
 
     fn install(&mut self, node: u32, kind: ConfigurationKind, ring: RingId, members: &[u32]) {
@@ -138,12 +136,7 @@ impl Script {
 
     pub(crate) fn originate(&mut self, node: u32, message: MessageId) {
         let sent = self.sent[&message];
-        let send = Event::Send {
-            message,
-            ring: sent.ring,
-            service: sent.service,
-            hash: sent.hash,
-        };
+        let send = Event::Send { message, ring: sent.ring, service: sent.service, hash: sent.hash };
         self.event(node, send);
     }
 
@@ -160,10 +153,7 @@ impl Script {
         let delivery = Event::Deliver {
             message,
             ring: sent.ring,
-            in_configuration: self
-                .in_force
-                .get(&node)
-                .map_or(ConfigurationKind::Regular, |f| f.1),
+            in_configuration: self.in_force.get(&node).map_or(ConfigurationKind::Regular, |f| f.1),
             ordinal: Some(sent.ordinal),
             service: sent.service,
             hash: sent.hash,

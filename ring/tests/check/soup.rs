@@ -139,24 +139,15 @@ struct Seen {
 
 impl Seen {
     fn new(history: &History) -> Self {
-        let mut seen = Self {
-            events: Vec::new(),
-            signal: None,
-        };
+        let mut seen = Self { events: Vec::new(), signal: None };
         for entry in &history.entries {
             match &entry.event {
-                Event::Send {
-                    message,
-                    ring,
-                    service,
-                    ..
-                } => seen.events.push((true, *message, *service, *ring)),
-                Event::Deliver {
-                    message,
-                    ring,
-                    service,
-                    ..
-                } => seen.events.push((false, *message, *service, *ring)),
+                Event::Send { message, ring, service, .. } => {
+                    seen.events.push((true, *message, *service, *ring))
+                }
+                Event::Deliver { message, ring, service, .. } => {
+                    seen.events.push((false, *message, *service, *ring))
+                }
                 Event::Configuration(c) if c.kind == ConfigurationKind::Regular => {
                     seen.signal = None;
                 }

@@ -63,24 +63,9 @@ fn lines_that_are_no_events_are_named() {
         (with(r#""ev":"submit","msg":"m1""#), message),
         (with(r#""ev":"submit","msg":"1.2.+3""#), message),
         (with(r#""ev":"submit","msg":"1.2.3.4""#), message),
-        (
-            with(&format!(
-                r#""ev":"send","msg":"1.2.3",{ring},"service":"agreed","h":"xy""#
-            )),
-            hash,
-        ),
-        (
-            with(&format!(
-                r#""ev":"send","msg":"1.2.3",{ring},"service":"best""#
-            )),
-            service,
-        ),
-        (
-            with(&format!(
-                r#""ev":"conf","kind":"odd",{ring},"members":[1],"prev_ring":null"#
-            )),
-            kind,
-        ),
+        (with(&format!(r#""ev":"send","msg":"1.2.3",{ring},"service":"agreed","h":"xy""#)), hash),
+        (with(&format!(r#""ev":"send","msg":"1.2.3",{ring},"service":"best""#)), service),
+        (with(&format!(r#""ev":"conf","kind":"odd",{ring},"members":[1],"prev_ring":null"#)), kind),
     ];
     for (line, expected) in cases {
         let error = parse(format!("{good}\n{line}\n").as_bytes()).unwrap_err();

@@ -34,9 +34,7 @@ fn every_beginning_of_a_legal_run_is_legal_when_all_fail() {
             if let Some(last) = history.entries.last().cloned() {
                 let event = roundel_ring::trace::Event::Fail;
                 if last.event != event {
-                    history
-                        .entries
-                        .push(roundel_ring::trace::Entry { event, ..last });
+                    history.entries.push(roundel_ring::trace::Entry { event, ..last });
                 }
             }
         }

@@ -23,11 +23,7 @@ impl Delivered {
         let deliveries = &model.deliveries[deliveries];
         let mut messages: Vec<usize> = deliveries.iter().map(|d| d.message).collect();
         messages.sort_unstable();
-        Self {
-            step,
-            life,
-            messages,
-        }
+        Self { step, life, messages }
     }
 }
 
@@ -54,12 +50,7 @@ pub(super) fn lecture_7(case: &Case<'_>, judgement: &mut Judgement) {
     for stay in &model.stays {
         if let StayEnd::Left { next } = stay.end {
             let step = (stay.ring, next);
-            sets.push(Delivered::new(
-                model,
-                step,
-                stay.life,
-                stay.deliveries.clone(),
-            ));
+            sets.push(Delivered::new(model, step, stay.life, stay.deliveries.clone()));
         }
     }
     same_sets(model, judgement, sets);

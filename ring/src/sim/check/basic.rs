@@ -48,10 +48,7 @@ pub(super) fn evs_1_3(case: &Case<'_>, judgement: &mut Judgement) {
         if let Err(reason) = sent_before(case, delivery) {
             judgement.violated(|| {
                 let message = case.model.message_id(delivery.message);
-                format!(
-                    "{} delivered {message}: {reason}",
-                    case.model.who(delivery.life)
-                )
+                format!("{} delivered {message}: {reason}", case.model.who(delivery.life))
             });
         }
     }
@@ -106,11 +103,7 @@ pub(super) fn evs_1_4(case: &Case<'_>, judgement: &mut Judgement) {
         for delivery in model.deliveries_of(i) {
             let node = model.lives[delivery.life].node;
             judgement.require(last != Some(node), || {
-                format!(
-                    "{} delivered {} again",
-                    model.who(delivery.life),
-                    message.id
-                )
+                format!("{} delivered {} again", model.who(delivery.life), message.id)
             });
             last = Some(node);
         }

@@ -35,8 +35,7 @@ impl Past {
         let mut deliveries = model.deliveries[stay.deliveries.clone()].iter().peekable();
         for send in &model.sends[stay.sends.clone()] {
             while let Some(earlier) = deliveries.next_if(|d| d.position < send.position) {
-                past.columns
-                    .extend(causal_column(model, ring, earlier.message));
+                past.columns.extend(causal_column(model, ring, earlier.message));
             }
             past.send(causal_column(model, ring, send.message));
         }
@@ -54,11 +53,7 @@ impl Past {
     }
 
     const fn of(stay: &Stay) -> Self {
-        Self {
-            life: stay.life,
-            columns: Vec::new(),
-            sent: Vec::new(),
-        }
+        Self { life: stay.life, columns: Vec::new(), sent: Vec::new() }
     }
 
     fn send(&mut self, column: Option<usize>) {

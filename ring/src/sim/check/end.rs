@@ -48,10 +48,7 @@ pub(super) fn ends_in_one_ring(case: &Case<'_>, judgement: &mut Judgement) {
                 || "no configuration".to_owned(),
                 |last| model.configuration_name(last),
             );
-            format!(
-                "{} ends in {place}, not in one ring with all others",
-                model.who(life)
-            )
+            format!("{} ends in {place}, not in one ring with all others", model.who(life))
         });
     }
 }
@@ -69,16 +66,8 @@ pub(super) fn accepted_is_delivered(case: &Case<'_>, judgement: &mut Judgement) 
             let message = &model.messages[submit.message];
             let delivered = model.deliveries_of(submit.message).any(|d| d.life == life);
             judgement.require(message.send.is_some() && delivered, || {
-                let missing = if message.send.is_some() {
-                    "delivered"
-                } else {
-                    "originated"
-                };
-                format!(
-                    "{} accepted {}, never {missing} it",
-                    model.who(life),
-                    message.id
-                )
+                let missing = if message.send.is_some() { "delivered" } else { "originated" };
+                format!("{} accepted {}, never {missing} it", model.who(life), message.id)
             });
         }
     }

@@ -53,10 +53,7 @@ pub(super) fn ordinals_ascend(case: &Case<'_>, judgement: &mut Judgement) {
                 last.is_none_or(|(ring, before)| ring != delivery.ring || before < ordinal);
             judgement.require(ascends, || {
                 let (who, id) = (model.who(delivery.life), model.message_id(delivery.message));
-                format!(
-                    "{who} delivered {id}, ordinal {}, after a later one",
-                    ordinal.0
-                )
+                format!("{who} delivered {id}, ordinal {}, after a later one", ordinal.0)
             });
             last = Some((delivery.ring, ordinal));
         }

@@ -35,13 +35,10 @@ pub(super) fn c1(case: &Case<'_>, judgement: &mut Judgement) {
             let send = model.messages[delivery.message].send;
             let sent_on = send.and_then(|send| model.stay_of(model.sends[send].segment));
             let sent_on = sent_on.map(|sent_on| model.stays[sent_on].ring);
-            judgement.require(
-                sent_on.is_some_and(|ring| model.rings[ring].primary),
-                || {
-                    let (who, id) = (model.who(delivery.life), model.message_id(delivery.message));
-                    format!("{who} delivered {id} in a view; it was sent in none")
-                },
-            );
+            judgement.require(sent_on.is_some_and(|ring| model.rings[ring].primary), || {
+                let (who, id) = (model.who(delivery.life), model.message_id(delivery.message));
+                format!("{who} delivered {id} in a view; it was sent in none")
+            });
         }
     }
 }
@@ -80,12 +77,7 @@ pub(super) fn c3(case: &Case<'_>, judgement: &mut Judgement) {
             StayEnd::Open if owes(case, stay) => (stay.ring, stay.ring),
             StayEnd::Left { .. } | StayEnd::Open | StayEnd::Failed => continue,
         };
-        sets.push(Delivered::new(
-            model,
-            step,
-            stay.life,
-            stay.deliveries.clone(),
-        ));
+        sets.push(Delivered::new(model, step, stay.life, stay.deliveries.clone()));
     }
     same_sets(model, judgement, sets);
 }
@@ -134,18 +126,13 @@ pub(super) fn l4(case: &Case<'_>, judgement: &mut Judgement) {
     for i in 0..model.messages.len() {
         let mut first = None;
         for delivery in model.deliveries_of(i) {
-            let at = model
-                .stay_of(delivery.segment)
-                .map(|stay| model.stays[stay].ring);
+            let at = model.stay_of(delivery.segment).map(|stay| model.stays[stay].ring);
             let Some(view) = at.filter(|ring| model.rings[*ring].primary) else {
                 continue;
             };
             judgement.require(*first.get_or_insert(view) == view, || {
                 let (who, id) = (model.who(delivery.life), model.message_id(i));
-                format!(
-                    "{who} delivers {id} in view {}, others do not",
-                    model.ring_id(view)
-                )
+                format!("{who} delivers {id} in view {}, others do not", model.ring_id(view))
             });
         }
     }

@@ -25,30 +25,20 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Local order and send → delivery.
-    pub(super) const CAUSAL: Self = Self {
-        configurations_merged: false,
-        ordered_merged: false,
-        filtered: false,
-    };
+    pub(super) const CAUSAL: Self =
+        Self { configurations_merged: false, ordered_merged: false, filtered: false };
 
     /// Configuration changes are simultaneous.
-    pub(super) const CONFIGURATIONS_MERGED: Self = Self {
-        configurations_merged: true,
-        ..Self::CAUSAL
-    };
+    pub(super) const CONFIGURATIONS_MERGED: Self =
+        Self { configurations_merged: true, ..Self::CAUSAL };
 
     /// Ordered messages, too.
-    pub(super) const ALL_MERGED: Self = Self {
-        ordered_merged: true,
-        ..Self::CONFIGURATIONS_MERGED
-    };
+    pub(super) const ALL_MERGED: Self =
+        Self { ordered_merged: true, ..Self::CONFIGURATIONS_MERGED };
 
     /// The same of the filtered history.
     pub(super) const fn filtered(self) -> Self {
-        Self {
-            filtered: true,
-            ..self
-        }
+        Self { filtered: true, ..self }
     }
 }
 
@@ -124,11 +114,7 @@ impl Graph {
                 }
             }
         }
-        if done == nodes {
-            Order::Linear(order)
-        } else {
-            Order::Cyclic(self.cycle(&waiting_for))
-        }
+        if done == nodes { Order::Linear(order) } else { Order::Cyclic(self.cycle(&waiting_for)) }
     }
 
     /// Targets of the edges, sorted by source, and where each source's begin.
@@ -197,9 +183,7 @@ impl Graph {
         }
         for delivery in &model.deliveries {
             if lets_through(model.stay_of(delivery.segment)) {
-                let ordered = model.messages[delivery.message]
-                    .service
-                    .is_totally_ordered();
+                let ordered = model.messages[delivery.message].service.is_totally_ordered();
                 let merged = &mut message_nodes[delivery.message];
                 let merged = (shape.ordered_merged && ordered).then_some(merged);
                 self.add(model, delivery.life, delivery.position, merged);

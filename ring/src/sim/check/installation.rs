@@ -28,10 +28,7 @@ pub(super) fn evs_2_2(case: &Case<'_>, judgement: &mut Judgement) {
         let in_force = stay.is_some_and(|stay| model.stays[stay].ring == send.ring);
         judgement.require(in_force, || {
             let (who, id) = (model.who(send.life), model.message_id(send.message));
-            format!(
-                "{who} sent {id} on {}, not in force",
-                model.ring_id(send.ring)
-            )
+            format!("{who} sent {id} on {}, not in force", model.ring_id(send.ring))
         });
     }
     for delivery in &model.deliveries {
@@ -84,11 +81,7 @@ pub(super) fn evs_2_3(case: &Case<'_>, judgement: &mut Judgement) {
 
 /// EVS 2.4: what precedes the installation of a configuration at one process precedes it at all.
 pub(super) fn evs_2_4(case: &Case<'_>, judgement: &mut Judgement) {
-    simultaneous(
-        case,
-        judgement,
-        "precedes a configuration in one place only",
-    );
+    simultaneous(case, judgement, "precedes a configuration in one place only");
 }
 
 /// EVS 2.3 and 2.4 hold together exactly if precedence stays free of cycles when the
@@ -110,10 +103,7 @@ pub(super) fn one_member_list(case: &Case<'_>, judgement: &mut Judgement) {
         judgement.require(segment.members == ring.members, || {
             let who = model.who(stay.life);
             let (here, first) = (segment.members, ring.members);
-            format!(
-                "ring {} has members {here:?} at {who}, {first:?} elsewhere",
-                ring.id
-            )
+            format!("ring {} has members {here:?} at {who}, {first:?} elsewhere", ring.id)
         });
     }
 }

@@ -38,9 +38,7 @@ pub(super) fn same_view_delivery(case: &Case<'_>, judgement: &mut Judgement) {
     for i in 0..model.messages.len() {
         let mut first = None;
         for delivery in model.deliveries_of(i) {
-            let view = model
-                .stay_of(delivery.segment)
-                .map(|stay| model.stays[stay].ring);
+            let view = model.stay_of(delivery.segment).map(|stay| model.stays[stay].ring);
             judgement.require(*first.get_or_insert(view) == view, || {
                 let (who, id) = (model.who(delivery.life), model.message_id(i));
                 format!("{who} delivered {id} in another view than others")

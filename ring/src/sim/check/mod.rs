@@ -83,15 +83,7 @@ impl<'h> Case<'h> {
         let merged = merged_graph.order();
         let ordered_graph = Graph::new(&model, Shape::ALL_MERGED);
         let ordered = ordered_graph.order();
-        Self {
-            model,
-            options,
-            causal,
-            merged_graph,
-            merged,
-            ordered_graph,
-            ordered,
-        }
+        Self { model, options, causal, merged_graph, merged, ordered_graph, ordered }
     }
 }
 

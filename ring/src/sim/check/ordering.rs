@@ -80,10 +80,8 @@ fn judge_pair(
             continue;
         }
         let sender = model.messages[message].id.sender;
-        let obliged = |_: &usize| {
-            q.transitional
-                .is_some_and(|t| model.segments[t].members.contains(&sender))
-        };
+        let obliged =
+            |_: &usize| q.transitional.is_some_and(|t| model.segments[t].members.contains(&sender));
         if let Some(later) = later_in_regular.or(later_in_transitional.filter(obliged)) {
             judgement.violated(|| {
                 let (p, q) = (model.who(model.stays[p].life), model.who(q.life));

@@ -74,10 +74,7 @@ pub fn parse(trace: &[u8]) -> Result<Vec<History>, ParseError> {
             Ok(parsed) => parsed,
             Err(_) if line.last() != Some(&b'\n') => break,
             Err(reason) => {
-                return Err(ParseError {
-                    line: i + 1,
-                    reason,
-                });
+                return Err(ParseError { line: i + 1, reason });
             }
         };
         let same = |h: &&mut History| (h.node, h.incarnation) == (node, incarnation);
@@ -130,12 +127,8 @@ fn parse_line(line: &[u8]) -> Result<(NodeId, Incarnation, Entry), ParseReason> 
         serde_json::from_slice(line).map_err(|error| ParseReason::Json(error.to_string()))?;
     let event = match line.ev.as_str() {
         "conf" => configuration(&line)?,
-        "primary" => Event::Primary {
-            ring: needed(line.ring.as_ref(), "primary", "ring")?.id(),
-        },
-        "submit" => Event::Submit {
-            message: message(&line, "submit")?,
-        },
+        "primary" => Event::Primary { ring: needed(line.ring.as_ref(), "primary", "ring")?.id() },
+        "submit" => Event::Submit { message: message(&line, "submit")? },
         "send" => Event::Send {
             message: message(&line, "send")?,
             ring: needed(line.ring.as_ref(), "send", "ring")?.id(),
@@ -147,11 +140,7 @@ fn parse_line(line: &[u8]) -> Result<(NodeId, Incarnation, Entry), ParseReason> 
         _ => return Err(ParseReason::UnknownEvent(line.ev)),
     };
     let time = Time::from_ns(line.t);
-    Ok((
-        NodeId(line.node),
-        Epoch(line.incarnation),
-        Entry { time, event },
-    ))
+    Ok((NodeId(line.node), Epoch(line.incarnation), Entry { time, event }))
 }
 
 fn configuration(line: &Line) -> Result<Event, ParseReason> {
@@ -172,10 +161,7 @@ fn delivery(line: &Line) -> Result<Event, ParseReason> {
     Ok(Event::Deliver {
         // A sender that is not the message's own makes it a message that nobody sent: that is for
         // EVS 1.3 to judge, not for the parser to refuse.
-        message: MessageId {
-            sender: line.sender.map_or(named.sender, NodeId),
-            ..named
-        },
+        message: MessageId { sender: line.sender.map_or(named.sender, NodeId), ..named },
         ring: needed(line.ring.as_ref(), "deliver", "ring")?.id(),
         in_configuration: kind(line.conf_kind.as_ref(), "deliver", "conf_kind")?,
         ordinal: line.seq.map(Ordinal),

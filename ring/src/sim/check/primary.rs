@@ -21,9 +21,7 @@ pub(super) fn confirmation(case: &Case<'_>, judgement: &mut Judgement) {
         let in_force = segment.is_some_and(|segment| {
             segment.kind == ConfigurationKind::Regular && segment.ring == confirmation.ring
         });
-        judgement.require(in_force, || {
-            format!("{} confirmed {ring}, not in force", who())
-        });
+        judgement.require(in_force, || format!("{} confirmed {ring}, not in force", who()));
         if segment.is_some_and(|segment| segment.eligible == Some(false)) {
             judgement.violated(|| format!("{} confirmed {ring}, not eligible", who()));
         }
@@ -80,11 +78,7 @@ fn primary_nodes(case: &Case<'_>) -> Vec<(u32, usize)> {
         };
         let segment = &model.segments[model.stays[stay].regular];
         let event = model.lives[segment.life].first_event + segment.position;
-        nodes.extend(
-            case.merged_graph
-                .node(event)
-                .map(|node| (super::model::narrow(node), r)),
-        );
+        nodes.extend(case.merged_graph.node(event).map(|node| (super::model::narrow(node), r)));
     }
     nodes.sort_unstable();
     nodes

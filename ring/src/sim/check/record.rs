@@ -147,13 +147,7 @@ impl<'h> Model<'h> {
 }
 
 const fn unseen_message(id: MessageId) -> Message {
-    Message {
-        id,
-        send: None,
-        service: Service::Reliable,
-        place: None,
-        deliveries: 0..0,
-    }
+    Message { id, send: None, service: Service::Reliable, place: None, deliveries: 0..0 }
 }
 
 const fn unseen_ring(id: RingId) -> Ring<'static> {
@@ -200,11 +194,7 @@ impl<'h> Recorder<'_, 'h> {
         for (position, entry) in history.entries.iter().enumerate() {
             self.event(life, position, &entry.event);
         }
-        let end = if self.model.lives[life].failed {
-            StayEnd::Failed
-        } else {
-            StayEnd::Open
-        };
+        let end = if self.model.lives[life].failed { StayEnd::Failed } else { StayEnd::Open };
         self.close_segment();
         self.close_stay(end);
         let model = &mut *self.model;
@@ -222,22 +212,13 @@ impl<'h> Recorder<'_, 'h> {
             Event::Primary { ring } => {
                 let ring = self.model.ring(*ring);
                 let segment = self.segment;
-                self.model.confirmations.push(Confirmation {
-                    life,
-                    segment,
-                    ring,
-                });
+                self.model.confirmations.push(Confirmation { life, segment, ring });
             }
             Event::Submit { message } => {
                 let message = self.model.message(*message);
                 self.model.submits.push(Submit { position, message });
             }
-            Event::Send {
-                message,
-                ring,
-                service,
-                hash,
-            } => self.send(Send {
+            Event::Send { message, ring, service, hash } => self.send(Send {
                 life,
                 position,
                 segment: self.segment,
@@ -246,24 +227,19 @@ impl<'h> Recorder<'_, 'h> {
                 service: *service,
                 hash: *hash,
             }),
-            Event::Deliver {
-                message,
-                ring,
-                in_configuration,
-                ordinal,
-                service,
-                hash,
-            } => self.model.deliveries.push(Delivery {
-                life,
-                position,
-                segment: self.segment,
-                message: self.model.message(*message),
-                ring: self.model.ring(*ring),
-                kind: *in_configuration,
-                ordinal: *ordinal,
-                service: *service,
-                hash: *hash,
-            }),
+            Event::Deliver { message, ring, in_configuration, ordinal, service, hash } => {
+                self.model.deliveries.push(Delivery {
+                    life,
+                    position,
+                    segment: self.segment,
+                    message: self.model.message(*message),
+                    ring: self.model.ring(*ring),
+                    kind: *in_configuration,
+                    ordinal: *ordinal,
+                    service: *service,
+                    hash: *hash,
+                })
+            }
             Event::Fail => {}
         }
     }

@@ -63,9 +63,7 @@ fn for_safe(case: &Case<'_>, mut judge: impl FnMut(usize, usize, &Segment<'_>, &
             let Some(segment) = delivery.segment.map(|s| &model.segments[s]) else {
                 continue;
             };
-            let here = segment
-                .stay
-                .is_some_and(|stay| model.stays[stay].ring == ring);
+            let here = segment.stay.is_some_and(|stay| model.stays[stay].ring == ring);
             if here && !judged.contains(&segment.configuration) {
                 judged.push(segment.configuration);
                 judge(ring, column, segment, delivery);
@@ -94,10 +92,7 @@ fn kept(case: &Case<'_>, ring: usize, column: usize, member: NodeId) -> Option<b
 }
 
 fn text(case: &Case<'_>, delivery: &Delivery, member: NodeId, what: &str) -> String {
-    let (who, id) = (
-        case.model.who(delivery.life),
-        case.model.message_id(delivery.message),
-    );
+    let (who, id) = (case.model.who(delivery.life), case.model.message_id(delivery.message));
     format!("{who} delivered {id} as safe, member {member} {what}")
 }
 

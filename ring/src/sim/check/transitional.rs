@@ -30,20 +30,12 @@ fn transitions<'c, 'h>(model: &'c Model<'h>) -> impl Iterator<Item = Transition<
 pub(super) fn lecture_11(case: &Case<'_>, judgement: &mut Judgement) {
     let model = &case.model;
     let mut agreed: Vec<Option<&[NodeId]>> = vec![None; model.configuration_count];
-    for Transition {
-        segment,
-        closed,
-        announced,
-    } in transitions(model)
-    {
+    for Transition { segment, closed, announced } in transitions(model) {
         let members = segment.members;
         let node = model.lives[segment.life].node;
         let text = |what: &str| {
             let (from, to) = (model.ring_id(closed), model.ring_id(announced));
-            format!(
-                "{}: transitional set of {from} to {to} {what}",
-                model.who(segment.life)
-            )
+            format!("{}: transitional set of {from} to {to} {what}", model.who(segment.life))
         };
         judgement.require(members.contains(&node), || text("lacks the process itself"));
         let first = agreed[segment.configuration].get_or_insert(members);

@@ -33,13 +33,7 @@ pub struct Judgement {
 
 impl Judgement {
     pub(super) const fn new(clause: Clause) -> Self {
-        Self {
-            clause,
-            applicable: true,
-            instances: 0,
-            violation_count: 0,
-            violations: Vec::new(),
-        }
+        Self { clause, applicable: true, instances: 0, violation_count: 0, violations: Vec::new() }
     }
 
     /// Nothing in these histories decides the clause.
@@ -59,10 +53,7 @@ impl Judgement {
     pub(super) fn violated(&mut self, text: impl FnOnce() -> String) {
         self.violation_count += 1;
         if self.violations.len() < VIOLATIONS_KEPT_MAX {
-            self.violations.push(Violation {
-                clause: self.clause,
-                text: text(),
-            });
+            self.violations.push(Violation { clause: self.clause, text: text() });
         }
     }
 
@@ -89,10 +80,7 @@ impl Verdict {
     /// A verdict on nothing, for [`Verdict::add`] to gather many runs in.
     #[must_use]
     pub fn empty() -> Self {
-        let empty = |clause| Judgement {
-            applicable: false,
-            ..Judgement::new(clause)
-        };
+        let empty = |clause| Judgement { applicable: false, ..Judgement::new(clause) };
         Self::new(Clause::ALL.into_iter().map(empty).collect())
     }
 
@@ -132,8 +120,7 @@ impl Verdict {
             sum.instances += one.instances;
             sum.violation_count += one.violation_count;
             let room = VIOLATIONS_KEPT_MAX.saturating_sub(sum.violations.len());
-            sum.violations
-                .extend(one.violations.iter().take(room).cloned());
+            sum.violations.extend(one.violations.iter().take(room).cloned());
         }
     }
 }
