@@ -9,6 +9,7 @@ use roundel_ring::trace::History;
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::output::write_object;
 
 const SCHEMA: &str = "roundel.check/1";
 
@@ -255,9 +256,4 @@ fn clause_line(judgement: &Judgement) -> String {
     }
     let Judgement { instances, violation_count, .. } = judgement;
     format!("{name:<22} {instances:>10} judged {violation_count:>6} violated")
-}
-
-fn write_object<T: Serialize>(out: &mut impl Write, object: &T) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, object)?;
-    out.write_all(b"\n")
 }

@@ -3,6 +3,8 @@
 
 mod check;
 mod exit;
+mod output;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -19,10 +21,12 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Check(check::Args),
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args).into(),
+        Command::Sim(args) => sim::run(&args).into(),
     }
 }

@@ -46,10 +46,35 @@ pub(super) enum Fault {
     BadDisk(usize),
     /// A member leaves, and is started again later.
     Leave(usize),
+    /// A fault that strikes when a member reaches a certain step, or never.
+    When { node: usize, step: Step, delay: Duration, lasts: Duration, then: Box<Fault> },
+}
+
+/// A step of a member at which a fault may strike.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Step {
+    /// Its disk begins to write.
+    Writes,
+    /// Its worker adopts a ring.
+    Adopts,
+    /// It installs a ring with others.
+    Installs,
+}
+
+/// A fault that waits for its step.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Armed {
+    step: Step,
+    delay: Duration,
+    lasts: Duration,
+    fault: Fault,
 }
 
 impl World {
     pub(super) fn begin(&mut self, fault: Fault) -> Result<(), Violated> {
+        if self.healed {
+            return Ok(());
+        }
         match fault {
             Fault::Crash { node, back_after } => {
                 self.kill(node);
@@ -57,6 +82,10 @@ impl World {
                 Ok(())
             }
             Fault::Leave(node) => self.leave(node),
+            Fault::When { node, step, delay, lasts, then } => {
+                self.nodes[node].armed = Some(Armed { step, delay, lasts, fault: *then });
+                Ok(())
+            }
             Fault::Pause { node, half } => {
                 self.pause(node, half);
                 Ok(())
@@ -78,12 +107,27 @@ impl World {
         match fault {
             Fault::Crash { .. } | Fault::Leave(_) => Ok(()),
             Fault::Pause { node, .. } => self.resume(node),
+            Fault::When { node, .. } => {
+                self.nodes[node].armed = None;
+                Ok(())
+            }
             Fault::SlowConsumer(node) => self.read_again(node),
             fault => {
                 self.set(&fault, false);
                 Ok(())
             }
         }
+    }
+
+    /// A member reached a step: what waited for it strikes.
+    pub(super) fn reached(&mut self, node: usize, step: Step) {
+        let Some(armed) = self.nodes[node].armed.take_if(|armed| armed.step == step) else {
+            return;
+        };
+        let begin = self.now + armed.delay;
+        self.stats.strikes += 1;
+        self.at(begin, node, Happening::Begin(armed.fault.clone()));
+        self.at(begin + armed.lasts, node, Happening::End(armed.fault));
     }
 
     /// Turns a fault of the surroundings on or off. Two of one kind at once end together with the
@@ -124,7 +168,8 @@ impl World {
             Fault::Crash { .. }
             | Fault::Pause { .. }
             | Fault::SlowConsumer(_)
-            | Fault::Leave(_) => {}
+            | Fault::Leave(_)
+            | Fault::When { .. } => {}
         }
     }
 
@@ -177,7 +222,9 @@ impl World {
         self.network.heal();
         self.handoff_delay.1 = Duration::from_micros(5);
         self.disk_delay.1 = Duration::from_millis(3);
+        self.healed = true;
         for node in 0..self.nodes.len() {
+            self.nodes[node].armed = None;
             self.nodes[node].disk.refuses = false;
             self.resume(node)?;
             self.read_again(node)?;

@@ -6,12 +6,13 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 
+use super::fault::Armed;
 use super::stats::Stats;
 use crate::cycle::{Command, ControlHalf, ControlPort, DataHalf, DataPort};
 use crate::delivery::Delivery;
 use crate::epoch::Start;
 use crate::handoff::{Directive, Report};
-use crate::id::{Epoch, NodeId};
+use crate::id::{Epoch, NodeId, RingId};
 use crate::membership::{ControlDestination, Notice};
 use crate::ordering::{DataDestination, Identity};
 use crate::params::Params;
@@ -35,6 +36,8 @@ pub(super) struct Node {
     /// Lives so far; a stale event of an earlier one is dropped.
     pub(super) lives: u32,
     pub(super) stopped_at: Option<Time>,
+    /// A fault that waits for a step of this member.
+    pub(super) armed: Option<Armed>,
     pub(super) histories: Vec<History>,
 }
 
@@ -59,7 +62,9 @@ pub(super) struct Life {
     pub(super) reads: bool,
     pub(super) leaving: bool,
     pub(super) drained: bool,
-    pub(super) adopted: Option<crate::id::RingId>,
+    /// The ring it has adopted and not installed.
+    pub(super) adopted: Option<RingId>,
+    pub(super) installed: RingId,
 }
 
 /// When a half runs next, and what it hands over.
@@ -124,6 +129,7 @@ impl Node {
             life: None,
             lives: 0,
             stopped_at: None,
+            armed: None,
             histories: Vec::new(),
         }
     }
@@ -158,6 +164,7 @@ impl Node {
             leaving: false,
             drained: false,
             adopted: None,
+            installed: RingId::new(start.incarnation, member.id),
         });
     }
 

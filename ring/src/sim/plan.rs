@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fault::{Fault, Half};
+use super::fault::{Fault, Half, Step};
 use super::rng::Random;
 use crate::wire::Kind;
 
@@ -77,15 +77,43 @@ pub(super) fn draw(
     let mut plan = Vec::new();
     while at < span {
         let fault = draw_one(rng, profile, nodes);
-        let lasts = match fault {
-            Fault::Pause { .. } => rng.between(5, 300),
-            Fault::Loss(_) | Fault::Duplicate(_) | Fault::Spikes(_) => rng.between(100, 1_500),
-            _ => rng.between(20, 900),
-        };
-        plan.push(Planned { at, lasts: Duration::from_millis(lasts), fault });
+        if rng.chance(0.3) {
+            plan.push(Planned { at, lasts: span, fault: strike(rng, profile, nodes) });
+        }
+        plan.push(Planned { at, lasts: draw_length(rng, &fault), fault });
         at += rng.duration(Duration::from_millis(1), 2 * gap);
     }
     plan
+}
+
+fn draw_length(rng: &mut Random, fault: &Fault) -> Duration {
+    Duration::from_millis(match fault {
+        Fault::Pause { .. } => rng.between(5, 300),
+        Fault::Loss(_) | Fault::Duplicate(_) | Fault::Spikes(_) => rng.between(100, 1_500),
+        _ => rng.between(20, 900),
+    })
+}
+
+/// A fault at a chosen step: what tells recovery apart from luck.
+fn strike(rng: &mut Random, profile: Profile, nodes: usize) -> Fault {
+    let node = rng.index(nodes);
+    let step = [Step::Writes, Step::Adopts, Step::Installs][rng.index(3)];
+    let most = match step {
+        Step::Writes => 50,
+        Step::Adopts => 1_500,
+        Step::Installs => 400,
+    };
+    let delay = Duration::from_micros(rng.between(0, most));
+    let back_after = Duration::from_millis(rng.between(1, 300));
+    let then = if step == Step::Writes || rng.chance(0.3) {
+        Fault::Crash { node, back_after }
+    } else if rng.chance(0.5) {
+        partitions(rng, nodes)
+    } else {
+        draw_one(rng, profile, nodes)
+    };
+    let lasts = draw_length(rng, &then);
+    Fault::When { node, step, delay, lasts, then: Box::new(then) }
 }
 
 fn draw_one(rng: &mut Random, profile: Profile, nodes: usize) -> Fault {

@@ -23,13 +23,15 @@ pub struct Scenario {
     pub profile: Option<Profile>,
     /// Length of the chaos in simulated time; drawn when not given.
     pub chaos: Option<Duration>,
+    /// The chaos ends after this many steps, if that is earlier.
+    pub steps: Option<u64>,
 }
 
 impl Scenario {
     /// Everything from `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { seed, nodes: None, profile: None, chaos: None }
+        Self { seed, nodes: None, profile: None, chaos: None, steps: None }
     }
 }
 
@@ -98,7 +100,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let chaos = scenario.chaos.unwrap_or(chaos);
     let params = draw_params(&mut rng);
     let mut world = World::new(nodes, params, rng);
-    let result = live(&mut world, profile, chaos);
+    let result = live(&mut world, profile, chaos, scenario.steps.unwrap_or(u64::MAX));
     let now = world.now;
     for node in &mut world.nodes {
         if let Some(life) = &node.life {
@@ -123,6 +125,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
             nodes: Some(nodes),
             profile: Some(profile),
             chaos: Some(chaos),
+            steps: scenario.steps,
         },
         simulated: now.since(Time::ZERO),
         merged_after,
@@ -154,7 +157,12 @@ fn draw_params(rng: &mut Random) -> Params {
     }
 }
 
-fn live(world: &mut World, profile: Profile, chaos: Duration) -> Result<Duration, Failure> {
+fn live(
+    world: &mut World,
+    profile: Profile,
+    chaos: Duration,
+    steps: u64,
+) -> Result<Duration, Failure> {
     let plan = plan::draw(&mut world.rng, profile, world.nodes.len(), chaos);
     // Some clusters start all at once, some one by one.
     let apart = [0, 0, 50_000, 400_000][world.rng.index(4)];
@@ -170,7 +178,7 @@ fn live(world: &mut World, profile: Profile, chaos: Duration) -> Result<Duration
         world.at(Time::ZERO + end, 0, Happening::End(planned.fault));
     }
     let end = Time::ZERO + chaos;
-    while world.step(end)? {}
+    while world.stats.events < steps && world.step(end)? {}
     world.heal()?;
     world.workload.interval = None;
     let merged_after = settle(world, "one operational ring of all live members")?;

@@ -75,6 +75,8 @@ stats! {
     storage_writes_failed,
     /// Members killed between adopting a ring and installing it.
     crashes_in_recovery,
+    /// Faults that struck at a chosen step of the protocol.
+    strikes,
     /// Members started again within one token timeout.
     quick_restarts,
     /// Members that left properly.

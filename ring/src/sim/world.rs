@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::fault::{Fault, Half};
+use super::fault::{Fault, Half, Step};
 use super::god::{God, Violated};
 use super::network::Network;
 use super::node::{self, HalfState, Life, Node, Socket};
@@ -84,6 +84,8 @@ pub(super) struct World {
     pub(super) handoff_delay: (Duration, Duration),
     /// Writes to disk take this long.
     pub(super) disk_delay: (Duration, Duration),
+    /// Chaos is over: no fault strikes any more.
+    pub(super) healed: bool,
     queue: BinaryHeap<Reverse<Scheduled>>,
     order: u64,
 }
@@ -103,6 +105,7 @@ impl World {
             rng,
             handoff_delay: (Duration::from_micros(1), Duration::from_micros(5)),
             disk_delay: (Duration::from_micros(100), Duration::from_millis(3)),
+            healed: false,
             queue: BinaryHeap::new(),
             order: 0,
         }
@@ -267,13 +270,22 @@ impl World {
         let reads = life.reads && !life.data_side.stream.is_empty();
         let running = life.data.ordering().running().ring;
         let installed = life.data.ordering().installed().ring;
+        let adopts = running != installed && life.adopted != Some(running);
+        let installs = installed != life.installed && life.data.ordering().installed().len() > 1;
         life.adopted = (running != installed).then_some(running);
+        life.installed = installed;
         let ceiling = self.nodes[node].disk.ceiling;
         if let Some(life) = &self.nodes[node].life {
             self.god.observe(life, ceiling, &recorded, &sends)?;
         }
         if let Some(history) = self.nodes[node].histories.last_mut() {
             history.entries.extend(recorded);
+        }
+        if adopts {
+            self.reached(node, Step::Adopts);
+        }
+        if installs {
+            self.reached(node, Step::Installs);
         }
         for report in reports {
             self.hand_over(node, Half::Data, Happening::Report(report));
@@ -306,11 +318,6 @@ impl World {
         let side = &mut life.control_side;
         let (directives, sends) =
             (std::mem::take(&mut side.directives), std::mem::take(&mut side.sends));
-        if std::env::var("DBG").is_ok() {
-            for n in &side.notices {
-                eprintln!("{:?} node {} {:?}", now, node, n);
-            }
-        }
         side.notices.clear();
         let write = side.write.take();
         let ended = life.control.membership().is_ended();
@@ -341,6 +348,7 @@ impl World {
         self.stats.storage_writes_failed += u64::from(refused);
         let delay = self.rng.duration(self.disk_delay.0, self.disk_delay.1);
         self.after(delay, node, Happening::Written((!refused).then_some(ceiling)));
+        self.reached(node, Step::Writes);
     }
 
     /// Hands a directive or report to the other half, some time later, in order.
