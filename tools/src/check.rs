@@ -21,8 +21,8 @@ Examples:
                                           come is asked for
   roundel check --json run/ | tail -n 1   only the summary
 
-Give the traces of every life of every member. They are one run; but when one life is in several
-directories (as with the seeds of a simulation), each directory is a run of its own.
+Give the traces of every life of every member. They are one run; but when a member has traces in
+several directories (as with the seeds of a simulation), each directory is a run of its own.
 
 Exit codes: 0 no violation, 1 nothing was judged, 2 a trace cannot be read, 6 a violation.";
 
@@ -86,19 +86,18 @@ fn read_runs(traces: &[PathBuf]) -> Result<Vec<Vec<History>>, String> {
         let directory = file.parent().unwrap_or(Path::new(""));
         directories.entry(directory).or_default().extend(histories);
     }
-    if one_run(&directories) {
+    if !directories.is_empty() && one_run(&directories) {
         return Ok(vec![directories.into_values().flatten().collect()]);
     }
     Ok(directories.into_values().collect())
 }
 
-/// Whether no life is in two directories.
+/// Whether no member has traces in two directories.
 fn one_run(directories: &BTreeMap<&Path, Vec<History>>) -> bool {
-    let mut lives = BTreeMap::new();
+    let mut homes = BTreeMap::new();
     for (directory, histories) in directories {
         for history in histories {
-            let first = lives.insert((history.node, history.incarnation), directory);
-            if first.is_some_and(|first| first != directory) {
+            if *homes.entry(history.node).or_insert(directory) != directory {
                 return false;
             }
         }

@@ -167,3 +167,33 @@ fn a_member_killed_before_its_first_event_is_no_violation() {
     run.fail(3);
     assert!(run.violated().is_empty(), "{:?}", run.verdict());
 }
+
+/// A long run of five members with many configurations, most of its messages under way at once.
+pub(crate) fn long(rounds: usize) -> Script {
+    let everyone = [1, 2, 3, 4, 5];
+    let mut run = Script::together(5);
+    for round in 0..rounds {
+        let under_way: Vec<_> =
+            (0..100).map(|i| run.send(everyone[i % 5], Service::ALL[i % 7 % 5])).collect();
+        for node in everyone {
+            for &message in &under_way {
+                run.deliver(node, message);
+            }
+        }
+        if round % 5 == 4 {
+            run.merge(&everyone[..3]);
+            run.multicast(2, Service::Safe, &everyone[..3]);
+            run.fail(5);
+            run.start(5);
+            run.merge(&everyone);
+            run.confirm(&everyone);
+        }
+    }
+    run
+}
+
+#[test]
+fn a_long_run_is_legal() {
+    let run = long(20);
+    assert!(run.violated().is_empty(), "{:?}", run.verdict());
+}

@@ -2,6 +2,11 @@
 //! it rejects.
 #![cfg(feature = "sim")]
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a history that cannot be written is a mistake of its test"
+)]
 
 mod end;
 mod filter;

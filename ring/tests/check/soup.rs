@@ -143,10 +143,10 @@ impl Seen {
         for entry in &history.entries {
             match &entry.event {
                 Event::Send { message, ring, service, .. } => {
-                    seen.events.push((true, *message, *service, *ring))
+                    seen.events.push((true, *message, *service, *ring));
                 }
                 Event::Deliver { message, ring, service, .. } => {
-                    seen.events.push((false, *message, *service, *ring))
+                    seen.events.push((false, *message, *service, *ring));
                 }
                 Event::Configuration(c) if c.kind == ConfigurationKind::Regular => {
                     seen.signal = None;

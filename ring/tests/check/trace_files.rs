@@ -1,6 +1,6 @@
 //! Traces as files: written, read back, torn and spoilt.
 
-use roundel_ring::sim::check::parse::{ParseReason, parse};
+use roundel_ring::sim::check::parse::{ParseError, ParseReason, parse};
 use roundel_ring::trace::{History, write_line};
 
 use crate::legal::eventful;
@@ -17,7 +17,7 @@ fn written(history: &History) -> Vec<u8> {
 fn what_is_written_is_read_back() {
     let histories = eventful().histories();
     for history in &histories {
-        assert_eq!(parse(&written(history)).unwrap(), [history.clone()]);
+        assert_eq!(parse(&written(history)).unwrap().as_slice(), std::slice::from_ref(history));
     }
     let all: Vec<u8> = histories.iter().flat_map(written).collect();
     assert_eq!(parse(&all).unwrap(), histories);
@@ -45,33 +45,37 @@ fn fields_beyond_the_format_are_ignored() {
 
 #[test]
 fn lines_that_are_no_events_are_named() {
-    let good = r#"{"node":1,"incarnation":7,"t":5,"ev":"fail"}"#;
-    let json = |reason: &ParseReason| matches!(reason, ParseReason::Json(_));
-    let event = |reason: &ParseReason| matches!(reason, ParseReason::UnknownEvent(_));
-    let missing = |reason: &ParseReason| matches!(reason, ParseReason::MissingField { .. });
-    let message = |reason: &ParseReason| matches!(reason, ParseReason::MessageId(_));
-    let hash = |reason: &ParseReason| matches!(reason, ParseReason::Hash(_));
-    let service = |reason: &ParseReason| matches!(reason, ParseReason::UnknownService(_));
-    let kind = |reason: &ParseReason| matches!(reason, ParseReason::UnknownKind(_));
     let ring = r#""ring":{"rep":1,"seq":2}"#;
-    let cases: &[(String, fn(&ParseReason) -> bool)] = &[
-        ("nonsense".to_owned(), json),
-        (r#"{"node":1}"#.to_owned(), json),
-        (with(r#""ev":"party""#), event),
-        (with(r#""ev":"send","msg":"1.2.3""#), missing),
-        (with(r#""ev":"submit""#), missing),
-        (with(r#""ev":"submit","msg":"m1""#), message),
-        (with(r#""ev":"submit","msg":"1.2.+3""#), message),
-        (with(r#""ev":"submit","msg":"1.2.3.4""#), message),
-        (with(&format!(r#""ev":"send","msg":"1.2.3",{ring},"service":"agreed","h":"xy""#)), hash),
-        (with(&format!(r#""ev":"send","msg":"1.2.3",{ring},"service":"best""#)), service),
-        (with(&format!(r#""ev":"conf","kind":"odd",{ring},"members":[1],"prev_ring":null"#)), kind),
+    let send = |rest: &str| with(&format!(r#""ev":"send","msg":"1.2.3",{ring},{rest}"#));
+    let odd = with(&format!(r#""ev":"conf","kind":"odd",{ring},"members":[1]"#));
+    let missing = |event, field| ParseReason::MissingField { event, field };
+    let message = |id: &str| ParseReason::MessageId(id.to_owned());
+    let cases = [
+        (with(r#""ev":"party""#), ParseReason::UnknownEvent("party".to_owned())),
+        (with(r#""ev":"send","msg":"1.2.3""#), missing("send", "ring")),
+        (with(r#""ev":"submit""#), missing("submit", "msg")),
+        (with(r#""ev":"submit","msg":"m1""#), message("m1")),
+        (with(r#""ev":"submit","msg":"1.2.+3""#), message("1.2.+3")),
+        (with(r#""ev":"submit","msg":"1.2.3.4""#), message("1.2.3.4")),
+        (send(r#""service":"agreed","h":"xy""#), ParseReason::Hash("xy".to_owned())),
+        (send(r#""service":"best""#), ParseReason::UnknownService("best".to_owned())),
+        (odd, ParseReason::UnknownKind("odd".to_owned())),
     ];
-    for (line, expected) in cases {
-        let error = parse(format!("{good}\n{line}\n").as_bytes()).unwrap_err();
-        assert_eq!(error.line, 2, "{error}");
-        assert!(expected(&error.reason), "{error}");
-        assert!(error.to_string().starts_with("line 2: "), "{error}");
+    let good = with(r#""ev":"fail""#);
+    for (bad, reason) in cases {
+        let error = parse(format!("{good}\n{bad}\n").as_bytes()).unwrap_err();
+        assert_eq!(error, ParseError { line: 2, reason });
+    }
+}
+
+#[test]
+fn lines_that_are_no_objects_are_named() {
+    let good = with(r#""ev":"fail""#);
+    for bad in ["nonsense", r#"{"node":1}"#, "[]", "\u{0}"] {
+        let error = parse(format!("{good}\n{bad}\n{good}\n").as_bytes()).unwrap_err();
+        assert_eq!(error.line, 2);
+        assert!(matches!(error.reason, ParseReason::Json(_)), "{error}");
+        assert!(error.to_string().starts_with("line 2: not an event: "), "{error}");
     }
 }
 

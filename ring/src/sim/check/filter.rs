@@ -1,4 +1,4 @@
-//! Virtual synchrony of the filtered history: C1–C3 and L1–L5 of EVS §4, by the filter of EVS §5.
+//! Virtual synchrony of the filtered history: C1–C3 and L1–L5 of EVS §4, after the filter of §5.
 //!
 //! The filter masks transitional configurations and lets through what happens on primary rings
 //! (its rules 1 and 2). A ring is a primary when anyone confirmed it; a member that leaves for

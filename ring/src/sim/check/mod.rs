@@ -8,7 +8,8 @@
 //! The histories must be complete: every life of every member, killed ones ended with
 //! [`Event::Fail`](crate::trace::Event::Fail). A message of a life without a history counts as
 //! forged. A life that a later life of the same member follows counts as failed, with or without
-//! that event; a member without it is alive at the end.
+//! that event; a member without it is alive at the end. They must be of one cut: traces read while
+//! members still write may show a delivery and not yet its send.
 
 mod atomicity;
 mod basic;

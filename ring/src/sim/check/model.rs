@@ -220,12 +220,13 @@ impl Model<'_> {
         ring: usize,
         node: NodeId,
     ) -> impl Iterator<Item = (usize, &Stay)> {
-        self.rings[ring]
-            .stays
-            .iter()
-            .map(|&stay| &self.stays[stay])
-            .enumerate()
-            .filter(move |(_, stay)| self.lives[stay.life].node == node)
+        // Stays are in order of lives, and so of nodes.
+        let stays = &self.rings[ring].stays;
+        let node_of = |stay: usize| self.lives[self.stays[stay].life].node;
+        let first = stays.partition_point(|stay| node_of(*stay) < node);
+        let rows = stays.iter().enumerate().skip(first);
+        rows.map(|(row, &stay)| (row, &self.stays[stay]))
+            .take_while(move |(_, stay)| self.lives[stay.life].node == node)
     }
 
     /// The last life of member `node`.

@@ -238,7 +238,7 @@ impl<'h> Recorder<'_, 'h> {
                     ordinal: *ordinal,
                     service: *service,
                     hash: *hash,
-                })
+                });
             }
             Event::Fail => {}
         }
