@@ -84,6 +84,12 @@ impl Backlog {
         self.queue.is_empty() || !full && self.queue.len() < params.backlog_messages
     }
 
+    /// Messages accepted in this incarnation.
+    #[must_use]
+    pub const fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
     /// Accepts nothing more.
     pub const fn close(&mut self) {
         self.closed = true;

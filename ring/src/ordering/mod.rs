@@ -118,6 +118,8 @@ pub struct Ordering {
     trace: Option<TraceLog>,
     scratch: Token,
     drained: bool,
+    /// Own messages written to the delivery stream.
+    own_delivered: u64,
     counters: DataCounters,
 }
 
@@ -157,6 +159,7 @@ impl Ordering {
             trace: traced.then(TraceLog::default),
             scratch: Token::with_capacity(),
             drained: false,
+            own_delivered: 0,
             counters: DataCounters::default(),
             identity,
             params,
@@ -217,6 +220,12 @@ impl Ordering {
         let done = ring.stable >= highest && *delivered >= highest;
         // A ring of one keeps its stable where its last packet was.
         runs && self.backlog.is_empty() && (done || highest == ring.start)
+    }
+
+    /// Messages accepted here and not yet delivered here: what a member that ends now loses.
+    #[must_use]
+    pub const fn undelivered(&self) -> u64 {
+        self.backlog.accepted() - self.own_delivered
     }
 
     /// Nothing accepted waits for a number.
