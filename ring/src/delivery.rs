@@ -98,6 +98,22 @@ pub struct Message {
     pub payload: Bytes,
 }
 
+impl Message {
+    /// The message, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> MessageRef<'_> {
+        MessageRef {
+            id: self.id,
+            ring: self.ring,
+            ordinal: self.ordinal,
+            in_configuration: self.in_configuration,
+            service: self.service,
+            payload: &self.payload,
+            whole: &self.payload,
+        }
+    }
+}
+
 /// Puts fragmented messages together, on the application's side of the stream.
 ///
 /// Bounded: at most one partial message a sender, each at most the largest message.

@@ -46,11 +46,7 @@ struct Queues {
 
 impl Queues {
     fn new(waker: Waker) -> Self {
-        Self {
-            group: VecDeque::new(),
-            own: VecDeque::new(),
-            waker,
-        }
+        Self { group: VecDeque::new(), own: VecDeque::new(), waker }
     }
 }
 
@@ -92,10 +88,7 @@ impl Network {
             of: |hub| &mut hub.control,
             waker: control_waker,
         });
-        let segmenting = Segmenting {
-            on: false,
-            frame_bytes_max: 0,
-        };
+        let segmenting = Segmenting { on: false, frame_bytes_max: 0 };
         let group = Group::Multicast(GROUP);
         let data = DataLink::new(Backend::Memory(data), token, group, segmenting)?;
         Ok((data, ControlLink::in_memory(control_port, control)))
@@ -133,10 +126,7 @@ impl Port {
                 dropped += 1;
                 return;
             }
-            queue.push_back(Frame {
-                bytes: bytes.clone(),
-                from: self.own,
-            });
+            queue.push_back(Frame { bytes: bytes.clone(), from: self.own });
             waker.wake();
             sent += 1;
         };
@@ -205,10 +195,7 @@ impl DataPort {
 
     pub(crate) fn send(&self, outbox: &Outbox, group: &Group, counters: &mut Counters) {
         let mut plan = Vec::new();
-        let one_by_one = Segmenting {
-            on: false,
-            frame_bytes_max: 0,
-        };
+        let one_by_one = Segmenting { on: false, frame_bytes_max: 0 };
         outbox.plan(group, one_by_one, &mut plan);
         for planned in plan {
             let bytes = Bytes::from(outbox.parts(planned.first).concat());

@@ -96,25 +96,14 @@ pub struct Opened {
 /// Each says its cause and a fix. A token port that is in use is tried for half a second, since
 /// the kernel needs some time to give back what io_uring held.
 pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
-    let Sockets {
-        data,
-        control,
-        mut notices,
-    } = Sockets::open(settings)?;
+    let Sockets { data, control, mut notices } = Sockets::open(settings)?;
     let own = data.own_address;
     let group = group(data.group_address);
     let backend = backend(data, settings, &mut notices)?;
-    let segmenting = Segmenting {
-        on: settings.gso,
-        frame_bytes_max: frame_bytes_max(settings),
-    };
+    let segmenting = Segmenting { on: settings.gso, frame_bytes_max: frame_bytes_max(settings) };
     let data = DataLink::new(backend, own, group, segmenting).map_err(OpenError::Waker)?;
     let control = ControlLink::over_sockets(control).map_err(OpenError::Waker)?;
-    Ok(Opened {
-        data,
-        control,
-        notices,
-    })
+    Ok(Opened { data, control, notices })
 }
 
 /// Where to send to all: the group, or peers that are set later.
@@ -140,18 +129,12 @@ fn backend(
 fn frame_bytes_max(settings: &Settings) -> usize {
     const IP_AND_UDP_BYTES: usize = 28;
     let mtu_bytes = usize::try_from(settings.interface.mtu_bytes).unwrap_or(usize::MAX);
-    settings
-        .frame_bytes_max
-        .min(mtu_bytes.saturating_sub(IP_AND_UDP_BYTES))
+    settings.frame_bytes_max.min(mtu_bytes.saturating_sub(IP_AND_UDP_BYTES))
 }
 
 /// How the own socket and the group's receive.
 fn terms(pair: &Pair, settings: &Settings) -> (IntakeTerms, IntakeTerms) {
-    let data_bytes_max = if settings.gro {
-        DATAGRAM_BYTES_MAX
-    } else {
-        settings.frame_bytes_max
-    };
+    let data_bytes_max = if settings.gro { DATAGRAM_BYTES_MAX } else { settings.frame_bytes_max };
     let data = IntakeTerms {
         lane: Lane::Data,
         // In unicast mode nobody sends to itself but on purpose.
@@ -172,7 +155,4 @@ fn terms(pair: &Pair, settings: &Settings) -> (IntakeTerms, IntakeTerms) {
 }
 
 /// Tokens are few, and dropped as soon as they are read.
-const TOKEN_BOUNDS: MemoryBounds = MemoryBounds {
-    buffers_bytes: 0,
-    copies_bytes: 1 << 20,
-};
+const TOKEN_BOUNDS: MemoryBounds = MemoryBounds { buffers_bytes: 0, copies_bytes: 1 << 20 };

@@ -84,10 +84,7 @@ impl Messages {
                 header.msg_controllen = size_of::<SegmentControl>() as _;
                 control += 1;
             }
-            self.headers.push(mmsghdr {
-                msg_hdr: header,
-                msg_len: 0,
-            });
+            self.headers.push(mmsghdr { msg_hdr: header, msg_len: 0 });
         }
     }
 
@@ -120,9 +117,7 @@ fn name(address: SocketAddrV4) -> sockaddr_in {
     sockaddr_in {
         sin_family: libc::AF_INET as _,
         sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: address.ip().to_bits().to_be(),
-        },
+        sin_addr: libc::in_addr { s_addr: address.ip().to_bits().to_be() },
         sin_zero: [0; 8],
     }
 }
@@ -134,10 +129,7 @@ pub(super) const NAME_BYTES: usize = size_of::<sockaddr_in>();
 pub(super) fn parse_name(name: &[u8]) -> Option<SocketAddrV4> {
     let port = name.get(2..4)?.try_into().ok()?;
     let ip: [u8; 4] = name.get(4..8)?.try_into().ok()?;
-    Some(SocketAddrV4::new(
-        Ipv4Addr::from(ip),
-        u16::from_be_bytes(port),
-    ))
+    Some(SocketAddrV4::new(Ipv4Addr::from(ip), u16::from_be_bytes(port)))
 }
 
 /// Room for the control message of a received super-packet, in bytes.
@@ -182,10 +174,7 @@ mod tests {
         let gro = control(libc::SOL_UDP, libc::UDP_GRO, 1350);
         let other = control(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 7);
         assert_eq!(parse_segment_bytes(&gro), Some(1350));
-        assert_eq!(
-            parse_segment_bytes(&[other.clone(), gro].concat()),
-            Some(1350)
-        );
+        assert_eq!(parse_segment_bytes(&[other.clone(), gro].concat()), Some(1350));
         assert_eq!(parse_segment_bytes(&other), None);
         assert_eq!(parse_segment_bytes(&[]), None);
     }
@@ -198,10 +187,7 @@ mod tests {
             assert_eq!(parse_segment_bytes(&vec![0xff; length]), None);
             assert_eq!(parse_segment_bytes(&vec![0; length]), None);
         }
-        assert_eq!(
-            parse_segment_bytes(&control(libc::SOL_UDP, libc::UDP_GRO, -1)),
-            None
-        );
+        assert_eq!(parse_segment_bytes(&control(libc::SOL_UDP, libc::UDP_GRO, -1)), None);
     }
 
     #[test]

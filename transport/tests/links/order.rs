@@ -89,9 +89,7 @@ pub(crate) fn frames_stay_whole_while_they_are_held(io: Io) {
     }
     // A super-packet's frames lie side by side in one buffer.
     let neighbours = held.windows(2).filter(|pair| {
-        let [first, second] = pair else {
-            unreachable!()
-        };
+        let [first, second] = pair else { unreachable!() };
         first.bytes.as_ptr_range().end == second.bytes.as_ptr()
     });
     assert!(neighbours.count() > held.len() * 9 / 10);
@@ -99,10 +97,7 @@ pub(crate) fn frames_stay_whole_while_they_are_held(io: Io) {
 
 pub(crate) fn when_all_memory_is_held_receiving_stops_and_goes_on_later(io: Io) {
     let mut settings = settings(io);
-    settings.memory = MemoryBounds {
-        buffers_bytes: 1 << 20,
-        copies_bytes: 1 << 20,
-    };
+    settings.memory = MemoryBounds { buffers_bytes: 1 << 20, copies_bytes: 1 << 20 };
     let (mut a, mut b) = pair(&settings);
     let mut held = Vec::new();
     let mut sent = 0;
@@ -140,10 +135,7 @@ pub(crate) fn when_all_memory_is_held_receiving_stops_and_goes_on_later(io: Io) 
         a.flush();
         assert_is(&receive(&mut b, 1)[0], number, 1000);
     }
-    assert_eq!(
-        (b.counters().copied_datagrams, b.kernel_drops().data),
-        (copied, 0)
-    );
+    assert_eq!((b.counters().copied_datagrams, b.kernel_drops().data), (copied, 0));
 }
 
 pub(crate) fn frames_may_be_dropped_on_another_thread(io: Io) {
@@ -156,10 +148,7 @@ pub(crate) fn frames_may_be_dropped_on_another_thread(io: Io) {
         application
             .into_iter()
             .inspect(|(number, bytes)| {
-                assert!(
-                    *bytes == crate::support::contents(*number, 500),
-                    "frame {number}"
-                );
+                assert!(*bytes == crate::support::contents(*number, 500), "frame {number}");
             })
             .count()
     });
