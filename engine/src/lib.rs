@@ -41,6 +41,8 @@ pub mod options;
 mod publisher;
 mod shared;
 mod state_dir;
+#[cfg(test)]
+mod tests;
 mod trace_file;
 mod worker;
 

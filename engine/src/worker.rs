@@ -180,6 +180,11 @@ impl Worker {
         self.half.ordering().counters()
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.half.ordering().is_quiet() && self.port.shared.commands.is_empty()
+    }
+
     /// In unicast mode data goes to the members of the running ring.
     fn follow_ring(&mut self) {
         let roster = self.half.ordering().running();
