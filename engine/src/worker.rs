@@ -150,7 +150,7 @@ impl Worker {
     /// One idle round.
     fn rest(&mut self) {
         let (now, _) = self.clock.now();
-        match self.idle.step(self.worked_at, now) {
+        match self.idle.step(self.worked_at, now, self.half.ordering().is_idle()) {
             IdleStep::Spin => std::hint::spin_loop(),
             IdleStep::Yield => std::thread::yield_now(),
             IdleStep::Sleep => self.sleep(now),

@@ -251,6 +251,18 @@ impl Ordering {
         runs && self.backlog.is_empty() && (done || highest == ring.start)
     }
 
+    /// Nothing is expected to happen soon: the token left here with nothing to do for anybody, or
+    /// there is none. A thread may sleep then; what wakes the ring wakes it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let at_rest = match &self.phase {
+            Phase::Alone | Phase::Frozen => true,
+            Phase::Operational => self.installed.ring.rotation.idle,
+            Phase::Recovering(_) => false,
+        };
+        at_rest && self.backlog.is_empty()
+    }
+
     /// Messages accepted here and not yet delivered here: what a member that ends now loses.
     #[must_use]
     pub const fn undelivered(&self) -> u64 {
