@@ -26,10 +26,10 @@ impl Waker {
         let _ = self.0.write(1);
     }
 
-    /// Forgets wakes.
-    pub(crate) fn clear(&self) {
+    /// Forgets wakes; whether there was one.
+    pub(crate) fn clear(&self) -> bool {
         // Fails when there was none.
-        let _ = self.0.read();
+        self.0.read().is_ok()
     }
 }
 

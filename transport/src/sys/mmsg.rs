@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags};
 
 use crate::counters::Counters;
 use crate::inbox::Inbox;
-use crate::sys::intake::{Arrived, Intake, IntakeTerms};
+use crate::sys::intake::{Arrived, Intake, SocketTerms};
 use crate::sys::messages::{
     CONTROL_BYTES, Messages, NAME_BYTES, empty_header, parse_name, parse_segment_bytes,
 };
@@ -33,8 +33,11 @@ pub(crate) struct Mmsg {
 }
 
 impl Mmsg {
-    pub(crate) fn new(own: Receiver, group: Option<Receiver>) -> Self {
-        Self { own, group }
+    pub(crate) fn new(own: SocketTerms, group: Option<SocketTerms>) -> Self {
+        Self {
+            own: Receiver::new(own),
+            group: group.map(Receiver::new),
+        }
     }
 
     /// Receives what there is, as far as there is room for it.
@@ -115,7 +118,7 @@ impl Mmsg {
 
 /// A socket and where its datagrams go.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+struct Receiver {
     socket: UdpSocket,
     intake: Intake,
     /// Whether nothing can be received for want of memory.
@@ -141,7 +144,7 @@ struct Written {
 }
 
 impl Receiver {
-    pub(crate) fn new(socket: UdpSocket, terms: IntakeTerms) -> Self {
+    fn new((socket, terms): SocketTerms) -> Self {
         Self {
             socket,
             intake: Intake::new(terms, BATCH, 0),

@@ -7,3 +7,4 @@ pub(crate) mod messages;
 pub(crate) mod mmsg;
 pub(crate) mod options;
 mod slots;
+pub(crate) mod uring;
