@@ -73,8 +73,8 @@ pub enum OpenError {
         error: io::Error,
     },
     /// The process cannot have another file.
-    #[error("no file for waking a thread: {0}; fix: ulimit -n 1024 or more")]
-    Waker(io::Error),
+    #[error("the process cannot have another file: {0}; fix: ulimit -n 1024 or more")]
+    Files(io::Error),
     /// io_uring was asked for and does not work.
     #[error(transparent)]
     Uring(#[from] UringError),
@@ -105,14 +105,14 @@ pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
     } = Sockets::open(settings)?;
     let own = data.own_address;
     let group = group(data.group_address);
-    let waker = Waker::new().map_err(OpenError::Waker)?;
+    let waker = Waker::new().map_err(OpenError::Files)?;
     let backend = backend(data, settings, &waker, &mut notices)?;
     let segmenting = Segmenting {
         on: settings.gso,
         frame_bytes_max: frame_bytes_max(settings),
     };
     let data = DataLink::new(backend, own, group, segmenting, waker);
-    let control = ControlLink::over_sockets(control).map_err(OpenError::Waker)?;
+    let control = ControlLink::over_sockets(control).map_err(OpenError::Files)?;
     Ok(Opened {
         data,
         control,

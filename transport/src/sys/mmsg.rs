@@ -88,14 +88,16 @@ impl Mmsg {
 
     /// Blocks until there is something to receive, a wake, or the end of `timeout`.
     pub(crate) fn wait(&self, waker: &Waker, timeout: Option<Duration>) {
-        let mut fds = Vec::with_capacity(3);
-        fds.push(PollFd::new(waker.as_fd(), PollFlags::POLLIN));
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        // A socket that is not waited for is the waker once more, which changes nothing.
+        let mut fds = [(); 3].map(|()| readable(waker.as_fd()));
         let mut timeout = timeout;
-        for receiver in [Some(&self.own), self.group.as_ref()].into_iter().flatten() {
+        let receivers = [Some(&self.own), self.group.as_ref()];
+        for (fd, receiver) in fds[1..].iter_mut().zip(receivers.into_iter().flatten()) {
             if receiver.stalled {
                 timeout = Some(timeout.map_or(STALL, |timeout| timeout.min(STALL)));
             } else {
-                fds.push(PollFd::new(receiver.socket.as_fd(), PollFlags::POLLIN));
+                *fd = readable(receiver.socket.as_fd());
             }
         }
         wait_for(&mut fds, timeout);

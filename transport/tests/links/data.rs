@@ -107,10 +107,10 @@ pub(crate) fn frames_of_all_sizes_come_whole(io: Io) {
 }
 
 pub(crate) fn a_burst_larger_than_every_buffer_comes_whole_while_it_is_taken(io: Io) {
-    const FRAMES: u32 = 15_000;
+    const FRAMES: u32 = 30_000;
     const IN_FLIGHT_MAX: u32 = 3_000;
     let mut settings = settings(io);
-    settings.memory.buffers_bytes = 4 << 20;
+    settings.memory.buffers_bytes = 16 << 20;
     let (mut a, mut b) = pair(&settings);
     let (mut sent, mut received) = (0, 0);
     until(|| {

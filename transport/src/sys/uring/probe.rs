@@ -67,3 +67,24 @@ fn receive_some(level: Level) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn every_level_that_the_kernel_has_works() {
+        for level in [Level::Deferred, Level::Cooperative] {
+            match receive_some(level) {
+                Ok(()) => {}
+                Err(Failure::Refused(refused)) => {
+                    // Not `eprintln!`, which the test harness swallows.
+                    let _ = writeln!(std::io::stderr(), "{level:?} skipped: {refused:?}");
+                }
+                Err(failure) => panic!("{level:?}: {failure:?}"),
+            }
+        }
+    }
+}

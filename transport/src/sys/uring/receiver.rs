@@ -15,9 +15,13 @@ use crate::sys::messages::{
 use crate::sys::uring::provided::Provided;
 use crate::sys::uring::ring::{Refused, Ring};
 
-/// Slots of one socket: what arrives between two looks at the ring goes into these, super-packets
-/// of two megabytes together, and the rest waits in the socket. A power of two.
-const POSITIONS: u16 = 32;
+/// What arrives between two looks at the ring goes into slots of so many bytes together, and the
+/// rest waits in the socket.
+const SLOTS_BYTES: usize = 2 << 20;
+
+/// Slots of one socket, at least and at most: powers of two.
+const SLOTS_MIN: usize = 32;
+const SLOTS_MAX: usize = 128;
 
 /// What the kernel writes before each datagram: four sizes, a name, control messages.
 const HEADER_BYTES: usize = 16 + NAME_BYTES + CONTROL_BYTES;
@@ -61,9 +65,11 @@ impl Memory {
         let mut header = Box::new(empty_header());
         header.msg_namelen = NAME_BYTES as _;
         header.msg_controllen = CONTROL_BYTES as _;
+        let slots = SLOTS_BYTES / (terms.datagram_bytes_max + HEADER_BYTES);
+        let slots = slots.clamp(SLOTS_MIN, SLOTS_MAX).next_power_of_two();
         Ok(Self {
-            intake: Intake::new(terms, usize::from(POSITIONS), HEADER_BYTES),
-            provided: Provided::new(ring, POSITIONS, index)?,
+            intake: Intake::new(terms, slots, HEADER_BYTES),
+            provided: Provided::new(ring, slots as u16, index)?,
             header,
         })
     }
@@ -71,13 +77,14 @@ impl Memory {
 
 impl Receiver {
     pub(super) fn new(index: u16, (socket, terms): SocketTerms, memory: Memory) -> Self {
+        let slots = memory.intake.slots.positions() as u16;
         Self {
             socket,
             terms,
             index,
             memory,
             given: 0,
-            withheld: (0..POSITIONS).rev().collect(),
+            withheld: (0..slots).rev().collect(),
             is_armed: false,
             is_stalled: false,
         }
