@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, TryRecvError};
+use crossbeam::channel::{Receiver, Sender};
 use roundel_ring::cycle::{ControlHalf, ControlPort};
 use roundel_ring::handoff::{Directive, Report};
 use roundel_ring::id::Epoch;
@@ -139,10 +139,7 @@ impl ControlPort for Port {
     }
 
     fn written(&mut self) -> Option<Option<Epoch>> {
-        match self.disk.written.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.disk.written.try_recv().ok()
     }
 
     fn write(&mut self, ceiling: Epoch) {

@@ -1,6 +1,8 @@
 //! The disk thread: makes epoch ceilings durable, so that a slow disk stops nothing but the
 //! adoption that needs the epoch.
 
+use std::thread::JoinHandle;
+
 use crossbeam::channel::{Receiver, Sender, bounded};
 use roundel_ring::id::Epoch;
 use tracing::error;
@@ -10,13 +12,16 @@ use crate::doorbell::Doorbell;
 use crate::state_dir::StateDir;
 
 /// Starts the thread; it ends when `Disk` is dropped, and the lock of `state` with it.
-pub(crate) fn start(state: StateDir, control_bell: Doorbell) -> std::io::Result<Disk> {
+pub(crate) fn start(
+    state: StateDir,
+    control_bell: Doorbell,
+) -> std::io::Result<(Disk, JoinHandle<()>)> {
     let (writes, to_write) = bounded(1);
     let (answers, written) = bounded(1);
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("roundel-disk".to_owned())
         .spawn(move || run(&state, &to_write, &answers, &control_bell))?;
-    Ok(Disk { writes, written })
+    Ok((Disk { writes, written }, thread))
 }
 
 fn run(

@@ -30,16 +30,17 @@ pub(crate) enum IdleStep {
 }
 
 impl IdleStrategy {
-    /// The step at `now` when there was work at `worked_at` last.
-    pub(crate) fn step(self, worked_at: Instant, now: Instant) -> IdleStep {
+    /// The step at `now` when there was work at `worked_at` last; `at_rest` when the ring has
+    /// nothing to do, so that its passing token is no traffic to poll for.
+    pub(crate) fn step(self, worked_at: Instant, now: Instant, at_rest: bool) -> IdleStep {
         match self {
             Self::Spin => IdleStep::Spin,
             Self::Backoff => IdleStep::Yield,
             Self::Park => IdleStep::Sleep,
-            Self::Auto if now.saturating_duration_since(worked_at) < POLL_AFTER_TRAFFIC => {
-                IdleStep::Yield
+            Self::Auto => {
+                let soon = now.saturating_duration_since(worked_at) < POLL_AFTER_TRAFFIC;
+                if soon && !at_rest { IdleStep::Yield } else { IdleStep::Sleep }
             }
-            Self::Auto => IdleStep::Sleep,
         }
     }
 }
@@ -52,8 +53,9 @@ mod tests {
     fn auto_polls_after_traffic_and_then_sleeps() {
         let worked_at = Instant::now();
         let soon = worked_at + POLL_AFTER_TRAFFIC / 2;
-        assert_eq!(IdleStrategy::Auto.step(worked_at, soon), IdleStep::Yield);
+        assert_eq!(IdleStrategy::Auto.step(worked_at, soon, false), IdleStep::Yield);
+        assert_eq!(IdleStrategy::Auto.step(worked_at, soon, true), IdleStep::Sleep);
         let later = worked_at + POLL_AFTER_TRAFFIC * 2;
-        assert_eq!(IdleStrategy::Auto.step(worked_at, later), IdleStep::Sleep);
+        assert_eq!(IdleStrategy::Auto.step(worked_at, later, false), IdleStep::Sleep);
     }
 }

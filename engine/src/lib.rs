@@ -39,6 +39,8 @@ mod node;
 mod publisher;
 mod shared;
 mod state_dir;
+#[cfg(test)]
+mod tests;
 mod trace_file;
 mod worker;
 

@@ -44,10 +44,21 @@ const HANDOFFS_MAX: usize = 16;
 pub(crate) fn start(builder: &Builder) -> Result<Node, JoinError> {
     builder.params.validate()?;
     let interface = Interface::choose(&builder.interface)?;
-    let mtu_bytes = mtu(builder, &interface)?;
     let id = builder.id.unwrap_or(NodeId(interface.address.to_bits()));
     let state = StateDir::open(&builder.state_root()?, &builder.cluster, id)?;
     let opened = open(&builder.settings(&interface))?;
+    start_over(builder, id, interface, opened, state)
+}
+
+/// Starts a member over links that are open.
+pub(crate) fn start_over(
+    builder: &Builder,
+    id: NodeId,
+    interface: Interface,
+    opened: Opened,
+    state: StateDir,
+) -> Result<Node, JoinError> {
+    let mtu_bytes = mtu(builder, &interface)?;
     // Durable before anything leaves: from here on this life is known by its epoch.
     let start = state.start()?;
     let member = Member { id, incarnation: start.incarnation, endpoint: endpoint(&opened) };
@@ -91,6 +102,7 @@ struct NodeEnds {
     bell: Doorbell,
     waker: Waker,
     leaves: Sender<Instant>,
+    disk: JoinHandle<()>,
 }
 
 fn assemble(
@@ -125,7 +137,7 @@ fn assemble(
     let half = ControlHalf::new(identity, start, params, now);
     let control = Control::new(half, control, clock);
     let drive = drive(builder, worker, control)?;
-    let NodeEnds { publisher, stream, bell, waker, leaves } = node;
+    let NodeEnds { publisher, stream, bell, waker, leaves, disk } = node;
     let (assembler, ready) = (Assembler::new(message_bytes_max), VecDeque::new());
     Ok(Node {
         facts,
@@ -138,6 +150,7 @@ fn assemble(
         leaves,
         control_bell,
         drive,
+        disk: Some(disk),
     })
 }
 
@@ -161,7 +174,8 @@ fn connect(
     let (reports, reports_out) = rtrb::RingBuffer::new(HANDOFFS_MAX);
     let (stream, stream_out) = rtrb::RingBuffer::new(STREAM_PACKETS);
     let (leaves, leave_requests) = bounded(1);
-    let disk = disk::start(state, bells.control.clone()).map_err(JoinError::Thread)?;
+    let (disk, disk_thread) =
+        disk::start(state, bells.control.clone()).map_err(JoinError::Thread)?;
     let publisher = Publisher {
         shared: Arc::clone(&shared),
         worker_bell: bells.worker.clone(),
@@ -180,7 +194,14 @@ fn connect(
         activity: worker::Activity::default(),
     };
     let bell = bells.application.clone();
-    let node = NodeEnds { publisher, stream: stream_out, bell, waker: application, leaves };
+    let node = NodeEnds {
+        publisher,
+        stream: stream_out,
+        bell,
+        waker: application,
+        leaves,
+        disk: disk_thread,
+    };
     let configured_peers = control_peers(builder);
     let mut link = opened.control;
     link.set_peers(&configured_peers);

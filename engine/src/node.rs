@@ -96,6 +96,8 @@ pub struct Node {
     pub(crate) leaves: Sender<Instant>,
     pub(crate) control_bell: Doorbell,
     pub(crate) drive: Drive,
+    /// Holds the lock of the state directory until it ends.
+    pub(crate) disk: Option<JoinHandle<()>>,
 }
 
 /// Who does the member's work.
@@ -356,6 +358,10 @@ impl Node {
         if let Drive::Threads { data, control } = std::mem::replace(&mut self.drive, Drive::Ended) {
             panicked = data.join().is_err() | control.join().is_err();
         }
+        // It ended with control; a member of the same name may be started once it is gone.
+        if let Some(disk) = self.disk.take() {
+            panicked |= disk.join().is_err();
+        }
         let undelivered = self.publisher.shared.undelivered.load(Ordering::Acquire);
         let reason = if panicked { EndReason::Panicked } else { reason };
         LeaveReport { reason, undelivered }
@@ -370,6 +376,17 @@ impl Node {
             }
             Drive::Inline { .. } => false,
             Drive::Ended => true,
+        }
+    }
+
+    /// Nothing is under way in this member, as far as it can be seen from its own thread.
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        match &self.drive {
+            Drive::Inline { worker, .. } => {
+                worker.is_quiet() && self.stream.is_empty() && self.ready.is_empty()
+            }
+            Drive::Threads { .. } | Drive::Ended => false,
         }
     }
 

@@ -150,7 +150,7 @@ impl Worker {
     /// One idle round.
     fn rest(&mut self) {
         let (now, _) = self.clock.now();
-        match self.idle.step(self.worked_at, now) {
+        match self.idle.step(self.worked_at, now, self.half.ordering().is_idle()) {
             IdleStep::Spin => std::hint::spin_loop(),
             IdleStep::Yield => std::thread::yield_now(),
             IdleStep::Sleep => self.sleep(now),
@@ -178,6 +178,11 @@ impl Worker {
 
     pub(crate) const fn counters(&self) -> &DataCounters {
         self.half.ordering().counters()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.half.ordering().is_quiet() && self.port.shared.commands.is_empty()
     }
 
     /// In unicast mode data goes to the members of the running ring.

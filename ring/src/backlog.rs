@@ -51,6 +51,12 @@ impl Backlog {
         Self { queue: VecDeque::new(), bytes: 0, fragmented: 0, accepted: 0, closed: false }
     }
 
+    /// An empty backlog with room for `messages`.
+    #[must_use]
+    pub fn with_capacity(messages: usize) -> Self {
+        Self { queue: VecDeque::with_capacity(messages), ..Self::new() }
+    }
+
     /// Takes a message and gives its counter.
     ///
     /// # Errors
