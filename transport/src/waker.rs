@@ -31,8 +31,15 @@ impl Waker {
         let _ = self.0.write(1);
     }
 
+    /// Blocks until this waker fires or `timeout` is over, and forgets that it fired; `None` is no
+    /// timeout. May end early.
+    pub fn wait(&self, timeout: Option<Duration>) {
+        wait_for(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], timeout);
+        self.clear();
+    }
+
     /// Forgets wakes; whether there was one.
-    pub(crate) fn clear(&self) -> bool {
+    pub fn clear(&self) -> bool {
         // Fails when there was none.
         self.0.read().is_ok()
     }
