@@ -36,7 +36,10 @@ mod doorbell;
 mod idle;
 mod member;
 mod node;
+#[cfg(feature = "cli")]
+pub mod options;
 mod publisher;
+mod rotation;
 mod shared;
 mod state_dir;
 #[cfg(test)]
@@ -48,6 +51,7 @@ pub use builder::{Builder, DriveMode, JoinError, Pin};
 pub use idle::IdleStrategy;
 pub use node::{Event, EventRef, Facts, LeaveReport, Node, TryRecvError};
 pub use publisher::{Publisher, TryPublishError};
+pub use rotation::Rotations;
 pub use roundel_ring::configuration::{Configuration, ConfigurationKind};
 pub use roundel_ring::delivery::{Message, MessageRef};
 pub use roundel_ring::id::{Epoch, Incarnation, MessageId, NodeId, RingId};

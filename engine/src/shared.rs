@@ -9,6 +9,8 @@ use roundel_ring::counters::DataCounters;
 use roundel_ring::cycle::Command;
 use roundel_ring::id::Epoch;
 
+use crate::rotation::RotationPage;
+
 /// Why a member ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     /// Messages accepted and not delivered when it ended.
     pub(crate) undelivered: AtomicU64,
     pub(crate) counters: CounterPage,
+    pub(crate) rotations: RotationPage,
 }
 
 impl Shared {
@@ -73,7 +76,16 @@ impl Shared {
             ended: AtomicCell::new(None),
             undelivered: AtomicU64::new(0),
             counters: CounterPage::default(),
+            rotations: RotationPage::default(),
         }
+    }
+
+    /// Notes why the member cannot go on; control announces the leave, so that the others go on at
+    /// once.
+    pub(crate) fn give_up(&self, reason: EndReason) {
+        let _ = self.ended.compare_exchange(None, Some(reason));
+        self.closed.store(true, Ordering::Release);
+        self.abandoned.store(true, Ordering::Release);
     }
 
     /// Notes why the member ends; the first reason stays.

@@ -20,6 +20,7 @@ use std::net::SocketAddrV4;
 use crate::clock::Clock;
 use crate::doorbell::Bells;
 use crate::idle::{IdleStep, IdleStrategy};
+use crate::rotation::TokenWatch;
 use crate::shared::{EndReason, Shared};
 use crate::trace_file::TraceFile;
 
@@ -50,6 +51,7 @@ pub(crate) struct Worker {
     published_at: Instant,
     /// The ring whose members are the link's peers.
     peers_of: Option<RingId>,
+    tokens: TokenWatch,
 }
 
 /// What the worker carries for its half.
@@ -94,6 +96,7 @@ impl Worker {
             worked_at: now,
             published_at: now,
             peers_of: None,
+            tokens: TokenWatch::default(),
         }
     }
 
@@ -102,6 +105,7 @@ impl Worker {
         let (instant, now) = self.clock.now();
         self.port.link.receive(instant);
         let work = self.half.cycle(now, &mut self.port);
+        self.tokens.see(self.half.ordering().counters(), instant, &self.port.shared.rotations);
         self.follow_ring();
         self.port.link.flush();
         self.port.ring_bells();
@@ -206,7 +210,8 @@ impl Worker {
         if let SlowConsumer::Evict(after) = self.slow_consumer
             && now.saturating_duration_since(since) > after
         {
-            self.port.shared.end(EndReason::Evicted);
+            self.port.shared.give_up(EndReason::Evicted);
+            self.port.bells.control.ring();
         }
     }
 }
@@ -270,7 +275,8 @@ impl DataPort for Port {
         if let Some(trace) = &mut self.trace
             && trace.write(&entries).is_err()
         {
-            self.shared.end(EndReason::TraceFailed);
+            self.shared.give_up(EndReason::TraceFailed);
+            self.bells.control.ring();
         }
     }
 

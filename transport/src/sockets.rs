@@ -110,10 +110,14 @@ fn bind_pair(own: Ipv4Addr, ports: &Ports) -> Result<(Socket, Socket), OpenError
         let address = SocketAddrV4::new(own, 0);
         let token = bind(address, false).map_err(|error| bind_failed(address, error))?;
         let port = local(&token)?.port();
-        if let Some(next) = port.checked_add(1)
-            && let Ok(control) = bind(SocketAddrV4::new(own, next), false)
-        {
-            return Ok((token, control));
+        let Some(next) = port.checked_add(1) else {
+            continue;
+        };
+        let address = SocketAddrV4::new(own, next);
+        match bind(address, false) {
+            Ok(control) => return Ok((token, control)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(bind_failed(address, error)),
         }
     }
     let in_use = io::Error::from_raw_os_error(libc::EADDRINUSE);
@@ -142,10 +146,10 @@ fn bind(address: SocketAddrV4, shared: bool) -> io::Result<Socket> {
 }
 
 fn bind_failed(address: SocketAddrV4, error: io::Error) -> OpenError {
-    if error.kind() == io::ErrorKind::AddrInUse {
-        OpenError::InUse { address }
-    } else {
-        OpenError::Bind { address, error }
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => OpenError::InUse { address },
+        Some(libc::EMFILE | libc::ENFILE) => OpenError::Files(error),
+        _ => OpenError::Bind { address, error },
     }
 }
 

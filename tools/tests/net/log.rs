@@ -121,6 +121,7 @@ impl Log {
         let item = match (event, &line) {
             (Some("message"), Some(line)) => message(line).map(Item::Message),
             (Some("configuration"), Some(line)) => configuration(line, read_at).map(Item::Conf),
+            (Some("start"), _) => return,
             (Some("summary"), _) => {
                 self.summary = Some(String::from_utf8_lossy(text).trim().to_owned());
                 return;

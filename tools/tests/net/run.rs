@@ -156,6 +156,7 @@ impl Run {
             }
         }
         command.args(["cat", "--json", "--interface", "10.77.0.0/24", "--cluster", cluster]);
+        command.args(["--log", "info"]);
         command.arg("--id").arg(id.to_string());
         command.arg("--state-dir").arg(self.directory.join(spec.state));
         command.arg("--trace").arg(&trace);

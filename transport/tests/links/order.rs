@@ -74,7 +74,7 @@ pub(crate) fn a_member_can_send_itself_a_token(io: Io) {
 }
 
 pub(crate) fn frames_stay_whole_while_they_are_held(io: Io) {
-    const FRAMES: u32 = 20_000;
+    const FRAMES: u32 = 10_000;
     let (mut a, mut b) = pair(&settings(io));
     let mut held = Vec::new();
     for first in (0..FRAMES).step_by(500) {
@@ -139,7 +139,7 @@ pub(crate) fn when_all_memory_is_held_receiving_stops_and_goes_on_later(io: Io) 
 }
 
 pub(crate) fn frames_may_be_dropped_on_another_thread(io: Io) {
-    const FRAMES: u32 = 100_000;
+    const FRAMES: u32 = 40_000;
     let mut settings = settings(io);
     settings.memory.buffers_bytes = 4 << 20;
     let (mut a, mut b) = pair(&settings);
