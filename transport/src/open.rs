@@ -9,6 +9,7 @@ use crate::control::ControlLink;
 use crate::frame::DATAGRAM_BYTES_MAX;
 use crate::inbox::Lane;
 use crate::link::{Backend, DataLink};
+use crate::neighbours::Neighbours;
 use crate::notice::{Notice, UringError};
 use crate::outbox::{Group, Segmenting};
 use crate::settings::{Io, MemoryBounds, Settings};
@@ -87,6 +88,9 @@ pub struct Opened {
     pub data: DataLink,
     /// For the thread that decides membership.
     pub control: ControlLink,
+    /// For whoever has time to look for other members of this host now and then; `None` in unicast
+    /// mode.
+    pub neighbours: Option<Neighbours>,
     /// What the operator should know: each is one line.
     pub notices: Vec<Notice>,
 }
@@ -100,13 +104,17 @@ pub struct Opened {
 pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
     let Sockets { data, control, mut notices } = Sockets::open(settings)?;
     let own = data.own_address;
+    let neighbours = data
+        .group_address
+        .map(|group| Neighbours::new([&data.own, &control.own], group, settings.multicast_loop));
+    let neighbours = neighbours.transpose().map_err(OpenError::Files)?;
     let group = group(data.group_address);
     let waker = Waker::new().map_err(OpenError::Files)?;
     let backend = backend(data, settings, &waker, &mut notices)?;
     let segmenting = Segmenting { on: settings.gso, frame_bytes_max: frame_bytes_max(settings) };
     let data = DataLink::new(backend, own, group, segmenting, waker);
     let control = ControlLink::over_sockets(control).map_err(OpenError::Files)?;
-    Ok(Opened { data, control, notices })
+    Ok(Opened { data, control, neighbours, notices })
 }
 
 /// Where to send to all: the group, or peers that are set later.
