@@ -41,7 +41,10 @@ pub enum JoinError {
     #[error("no thread can be started: {0}; fix: raise the limit of processes (ulimit -u)")]
     Thread(std::io::Error),
     /// The MTU.
-    #[error("an IP MTU of {mtu_bytes} is not supported; fix: --mtu from 1500 to 9000")]
+    #[error(
+        "an IP MTU of {mtu_bytes} is not supported; fix: raise the interface's to 1500 or more \
+         (ip link set NAME mtu 1500) or name another with --interface; --mtu takes 1500 to 9000"
+    )]
     Mtu {
         /// What was asked for.
         mtu_bytes: usize,

@@ -38,6 +38,7 @@ mod member;
 mod node;
 #[cfg(feature = "cli")]
 pub mod options;
+mod probe;
 mod publisher;
 mod rotation;
 mod shared;
@@ -50,6 +51,7 @@ mod worker;
 pub use builder::{Builder, DriveMode, JoinError, Pin};
 pub use idle::IdleStrategy;
 pub use node::{Event, EventRef, Facts, LeaveReport, Node, TryRecvError};
+pub use probe::{Probe, Shortcoming, Subject};
 pub use publisher::{Publisher, TryPublishError};
 pub use rotation::Rotations;
 pub use roundel_ring::configuration::{Configuration, ConfigurationKind};

@@ -4,6 +4,7 @@
 mod cat;
 mod check;
 mod demo;
+mod doctor;
 mod exit;
 mod log;
 mod order;
@@ -29,6 +30,7 @@ enum Command {
     Check(check::Args),
     Demo(demo::Args),
     DemoMember(Box<demo::member::Args>),
+    Doctor(Box<doctor::Args>),
     Sim(sim::Args),
 }
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args).into(),
         Command::Demo(args) => demo::run(&args).into(),
         Command::DemoMember(args) => demo::member::run(&args).into(),
+        Command::Doctor(args) => doctor::run(&args).into(),
         Command::Sim(args) => sim::run(&args).into(),
     }
 }
