@@ -123,6 +123,11 @@ impl Gather {
                 self.fail_set.extend(known);
             }
         }
+        if self.fail_set.len() > before.1 {
+            // That ended a round: the timers of those who agree end in one instant, and whoever is
+            // told first must not count the teller as silent for not having proposed yet.
+            self.begin_round(params, now);
+        }
         if !self.heard.contains_key(&sender) {
             let extended = (now + params.consensus).min(self.consensus_latest);
             self.consensus_at = self.consensus_at.max(extended);
@@ -174,6 +179,13 @@ impl Gather {
         Proposed { members, epoch, mtu_bytes: mtu }
     }
 
+    /// Everybody has another consensus timeout to be heard and to agree. A round ends with more in
+    /// the fail set or when the gather ends, so there are no more rounds than members.
+    fn begin_round(&mut self, params: &Params, now: Time) {
+        self.round_since = now;
+        self.consensus_at = now + params.consensus;
+    }
+
     pub(super) fn timeout_at(&self) -> Time {
         self.join_at.min(self.consensus_at)
     }
@@ -198,8 +210,7 @@ impl Gather {
             let disagrees = others.into_iter().filter(|node| !self.agrees(*node));
             disagrees.max_by_key(|node| (!self.kin.contains(node), *node)).into_iter().collect()
         };
-        self.round_since = now;
-        self.consensus_at = now + params.consensus;
+        self.begin_round(params, now);
         let changed = !failed.is_empty();
         self.fail_set.extend(failed);
         changed

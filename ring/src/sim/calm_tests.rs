@@ -1,20 +1,22 @@
-//! Without a fault the configuration stays: loss alone, however steady, is no reason to change it.
+//! No more changes than there are reasons: steady loss is none, and one crash is one.
 
 use std::time::Duration;
 
 use super::god::Violated;
 use super::rng::Random;
 use super::world::{Happening, World};
+use crate::configuration::ConfigurationKind;
 use crate::params::Params;
 use crate::time::Time;
+use crate::trace::Event;
 
 const NODES: usize = 5;
 
-/// Five members, with a mean time between two messages of one of them; `None`: silence.
-fn cluster(seed: u64, interval: Option<Duration>) -> Result<World, Violated> {
-    let mut world = World::new(NODES, Params::default(), Random::new(seed));
+/// Members on one ring, with a mean time between two messages of one of them; `None`: silence.
+fn cluster(nodes: usize, seed: u64, interval: Option<Duration>) -> Result<World, Violated> {
+    let mut world = World::new(nodes, Params::default(), Random::new(seed));
     world.workload.interval = interval;
-    for node in 0..NODES {
+    for node in 0..nodes {
         world.at(Time::ZERO, node, Happening::Restart);
         world.at(Time::ZERO, node, Happening::Submit);
     }
@@ -35,14 +37,14 @@ fn gathers(world: &World) -> u64 {
 
 /// Entries into gather of all members under a tenth of loss on every link.
 fn gathers_under_loss(seed: u64, interval: Option<Duration>) -> Result<u64, Violated> {
-    let mut world = cluster(seed, interval)?;
+    let mut world = cluster(NODES, seed, interval)?;
     let before = gathers(&world);
     for from in 0..NODES {
         for to in 0..NODES {
             world.network.link_mut(from, to).loss = 0.1;
         }
     }
-    run(&mut world, Duration::from_secs(20))?;
+    run(&mut world, Duration::from_secs(10))?;
     Ok(gathers(&world) - before)
 }
 
@@ -50,10 +52,39 @@ fn gathers_under_loss(seed: u64, interval: Option<Duration>) -> Result<u64, Viol
 #[test]
 fn loss_alone_changes_nothing() -> Result<(), Violated> {
     for interval in [None, Some(Duration::from_millis(20)), Some(Duration::from_millis(2))] {
-        for seed in 0..3 {
+        for seed in 0..2 {
             let gathers = gathers_under_loss(seed, interval)?;
             assert_eq!(gathers, 0, "seed {seed}, a message every {interval:?}");
         }
+    }
+    Ok(())
+}
+
+/// Sizes of the regular configurations that the living members installed since `since`.
+fn sizes_since(world: &World, since: Time) -> Vec<usize> {
+    let living = world.nodes.iter().filter(|node| node.life.is_some());
+    let histories = living.filter_map(|node| node.histories.last());
+    let entries = histories.flat_map(|history| &history.entries);
+    let size = |event: &Event| match event {
+        Event::Configuration(c) if c.kind == ConfigurationKind::Regular => Some(c.members.len()),
+        _ => None,
+    };
+    entries.filter(|entry| entry.time >= since).filter_map(|entry| size(&entry.event)).collect()
+}
+
+/// The survivors agree on who is gone in the same instant in which their timers end: nobody alive
+/// may be excluded by that.
+#[test]
+fn a_crash_excludes_nobody_alive() -> Result<(), Violated> {
+    const MEMBERS: usize = 3;
+    for seed in 0..60 {
+        let mut world = cluster(MEMBERS, seed, Some(Duration::from_millis(5)))?;
+        let killed_at = world.now;
+        #[expect(clippy::cast_possible_truncation, reason = "few seeds")]
+        world.kill(seed as usize % MEMBERS);
+        run(&mut world, Duration::from_secs(1))?;
+        let sizes = sizes_since(&world, killed_at);
+        assert_eq!(sizes, [MEMBERS - 1; MEMBERS - 1], "seed {seed}");
     }
     Ok(())
 }
