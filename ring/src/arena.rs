@@ -22,15 +22,8 @@ impl Arena {
             return;
         }
         let size = CHUNK_BYTES.max(bytes);
-        let reclaimed = self
-            .spent
-            .front_mut()
-            .is_some_and(|oldest| oldest.try_reclaim(size));
-        let next = if reclaimed {
-            self.spent.pop_front()
-        } else {
-            None
-        };
+        let reclaimed = self.spent.front_mut().is_some_and(|oldest| oldest.try_reclaim(size));
+        let next = if reclaimed { self.spent.pop_front() } else { None };
         let next = next.unwrap_or_else(|| BytesMut::with_capacity(size));
         let full = std::mem::replace(&mut self.current, next);
         if full.capacity() > 0 {
@@ -83,10 +76,6 @@ mod tests {
                 assert_eq!(packet[..4], number.to_le_bytes());
             }
         }
-        assert!(
-            arena.spent.len() < 20,
-            "{} chunks for 500 live packets",
-            arena.spent.len()
-        );
+        assert!(arena.spent.len() < 20, "{} chunks for 500 live packets", arena.spent.len());
     }
 }

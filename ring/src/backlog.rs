@@ -48,13 +48,13 @@ impl Backlog {
     /// An empty backlog.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            queue: VecDeque::new(),
-            bytes: 0,
-            fragmented: 0,
-            accepted: 0,
-            closed: false,
-        }
+        Self { queue: VecDeque::new(), bytes: 0, fragmented: 0, accepted: 0, closed: false }
+    }
+
+    /// An empty backlog with room for `messages`.
+    #[must_use]
+    pub fn with_capacity(messages: usize) -> Self {
+        Self { queue: VecDeque::with_capacity(messages), ..Self::new() }
     }
 
     /// Takes a message and gives its counter.
@@ -79,11 +79,7 @@ impl Backlog {
         }
         self.accepted += 1;
         self.bytes += payload.len();
-        self.queue.push_back(Pending {
-            counter: self.accepted,
-            service,
-            payload,
-        });
+        self.queue.push_back(Pending { counter: self.accepted, service, payload });
         Ok(self.accepted)
     }
 
@@ -92,6 +88,12 @@ impl Backlog {
     pub fn has_room(&self, params: &Params) -> bool {
         let full = self.bytes >= params.backlog_bytes;
         self.queue.is_empty() || !full && self.queue.len() < params.backlog_messages
+    }
+
+    /// Messages accepted in this incarnation.
+    #[must_use]
+    pub const fn accepted(&self) -> u64 {
+        self.accepted
     }
 
     /// Accepts nothing more.
@@ -154,17 +156,8 @@ impl Backlog {
         }
         let content = Content::Messages { count };
         let body = arena.finish();
-        let packet = Packet {
-            originator,
-            first_message,
-            service,
-            content,
-            body,
-        };
-        Some(Numbered {
-            packet,
-            completed: None,
-        })
+        let packet = Packet { originator, first_message, service, content, body };
+        Some(Numbered { packet, completed: None })
     }
 
     fn next_fragment(&mut self, originator: NodeId, body_bytes: usize) -> Option<Numbered> {
@@ -179,19 +172,9 @@ impl Backlog {
         };
         let body = front.payload.slice(self.fragmented..end);
         let content = Content::Fragment(fragment);
-        let packet = Packet {
-            originator,
-            first_message,
-            service,
-            content,
-            body,
-        };
+        let packet = Packet { originator, first_message, service, content, body };
         self.fragmented = end;
-        let completed = if fragment.completes() {
-            self.pop_front()
-        } else {
-            None
-        };
+        let completed = if fragment.completes() { self.pop_front() } else { None };
         Some(Numbered { packet, completed })
     }
 
@@ -224,9 +207,7 @@ mod tests {
 
     fn accept(backlog: &mut Backlog, service: Service, payload: &[u8]) -> u64 {
         let payload = Bytes::copy_from_slice(payload);
-        backlog
-            .accept(&Params::default(), service, payload)
-            .unwrap()
+        backlog.accept(&Params::default(), service, payload).unwrap()
     }
 
     fn drain(backlog: &mut Backlog, body_bytes: usize) -> Vec<Packet> {
@@ -248,10 +229,7 @@ mod tests {
         assert_eq!(packets.len(), 2);
         let payloads: Vec<_> = packets[0].payloads().collect();
         assert_eq!(payloads, [&b"a"[..], b"", b"ccc"]);
-        assert_eq!(
-            (packets[1].first_message, packets[1].service),
-            (4, Service::Safe)
-        );
+        assert_eq!((packets[1].first_message, packets[1].service), (4, Service::Safe));
         assert_eq!(backlog.packets(100), 0);
     }
 
@@ -261,33 +239,24 @@ mod tests {
         let payload: Vec<u8> = (0..250_u8).collect();
         accept(&mut backlog, Service::Agreed, &payload);
         let mut arena = Arena::default();
-        let first = backlog
-            .next_packet(NodeId(1), 100, &mut arena)
-            .unwrap()
-            .packet;
+        let first = backlog.next_packet(NodeId(1), 100, &mut arena).unwrap().packet;
         assert_eq!(first.content, Content::Fragment(Fragment::First));
         assert_eq!(backlog.packets(100), 2);
         backlog.restart_fragmented();
         let packets = drain(&mut backlog, 100);
-        let whole: Vec<u8> = packets
-            .iter()
-            .flat_map(|packet| packet.body.to_vec())
-            .collect();
+        let whole: Vec<u8> = packets.iter().flat_map(|packet| packet.body.to_vec()).collect();
         assert_eq!((packets.len(), whole), (3, payload));
         assert_eq!(packets[2].content, Content::Fragment(Fragment::Last));
     }
 
     #[test]
     fn a_full_backlog_gives_the_payload_back() {
-        let params = Params {
-            backlog_bytes: 10,
-            ..Params::default()
-        };
+        let params = Params { backlog_bytes: 10, ..Params::default() };
         let mut backlog = Backlog::new();
         let payload = Bytes::from_static(b"eight by");
-        backlog
-            .accept(&params, Service::Agreed, payload.clone())
-            .unwrap();
+        for _ in 0..2 {
+            backlog.accept(&params, Service::Agreed, payload.clone()).unwrap();
+        }
         let refused = backlog.accept(&params, Service::Agreed, payload.clone());
         assert_eq!(refused, Err(Refused::Full(payload)));
     }

@@ -35,10 +35,7 @@ impl Start {
     #[must_use]
     pub fn new(ceiling_on_disk: Epoch, wall_floor: Epoch) -> Self {
         let incarnation = ceiling_on_disk.max(wall_floor).next();
-        Self {
-            incarnation,
-            ceiling: Epoch(incarnation.0.saturating_add(RESERVE)),
-        }
+        Self { incarnation, ceiling: Epoch(incarnation.0.saturating_add(RESERVE)) }
     }
 }
 
@@ -46,11 +43,7 @@ impl EpochLedger {
     /// The ledger after a start whose ceiling is durable.
     #[must_use]
     pub const fn new(start: Start) -> Self {
-        Self {
-            highest: start.incarnation,
-            durable: start.ceiling,
-            writing: None,
-        }
+        Self { highest: start.incarnation, durable: start.ceiling, writing: None }
     }
 
     /// The highest epoch seen.
@@ -109,10 +102,7 @@ mod tests {
         assert_eq!(ledger.poll_write(), None, "one write at a time");
         assert!(!ledger.is_durable(Epoch(5_000)));
         ledger.handle_written(None);
-        assert!(
-            !ledger.is_durable(Epoch(5_000)),
-            "a failed write changes nothing"
-        );
+        assert!(!ledger.is_durable(Epoch(5_000)), "a failed write changes nothing");
         assert_eq!(ledger.poll_write(), write, "and is tried again");
         ledger.handle_written(write);
         assert!(ledger.is_durable(Epoch(6_024)));

@@ -32,11 +32,7 @@ pub fn allowance(params: &Params, demand: &Demand) -> u32 {
     let window_left = params.global_packets.saturating_sub(spent);
     let share = fair_share(params.global_packets, demand);
     let wanted = demand.backlog.min(params.personal_packets);
-    wanted
-        .min(window_left)
-        .min(share)
-        .max(wanted.min(1))
-        .min(room)
+    wanted.min(window_left).min(share).max(wanted.min(1)).min(room)
 }
 
 /// The part of the global window that is this member's by its part of all backlog.
@@ -60,77 +56,26 @@ mod tests {
     };
 
     fn allowed(demand: Demand) -> u32 {
-        let params = Params {
-            personal_packets: 64,
-            global_packets: 256,
-            ..Params::default()
-        };
+        let params = Params { personal_packets: 64, global_packets: 256, ..Params::default() };
         allowance(&params, &demand)
     }
 
     #[test]
     fn the_tightest_bound_counts() {
         assert_eq!(allowed(IDLE), 0);
-        assert_eq!(
-            allowed(Demand {
-                backlog: 5,
-                total_backlog: 5,
-                ..IDLE
-            }),
-            5
-        );
-        let busy = Demand {
-            backlog: 500,
-            total_backlog: 500,
-            ..IDLE
-        };
+        assert_eq!(allowed(Demand { backlog: 5, total_backlog: 5, ..IDLE }), 5);
+        let busy = Demand { backlog: 500, total_backlog: 500, ..IDLE };
         assert_eq!(allowed(busy), 64);
-        assert_eq!(
-            allowed(Demand {
-                others_sent: 200,
-                retransmitted: 30,
-                ..busy
-            }),
-            26
-        );
-        assert_eq!(
-            allowed(Demand {
-                total_backlog: 50_000,
-                ..busy
-            }),
-            2
-        );
-        assert_eq!(
-            allowed(Demand {
-                least_ceiling: Seq(103),
-                ..busy
-            }),
-            3
-        );
+        assert_eq!(allowed(Demand { others_sent: 200, retransmitted: 30, ..busy }), 26);
+        assert_eq!(allowed(Demand { total_backlog: 50_000, ..busy }), 2);
+        assert_eq!(allowed(Demand { least_ceiling: Seq(103), ..busy }), 3);
     }
 
     #[test]
     fn nobody_starves_but_no_ceiling_is_passed() {
-        let late = Demand {
-            backlog: 1,
-            total_backlog: 9_000,
-            others_sent: 300,
-            ..IDLE
-        };
+        let late = Demand { backlog: 1, total_backlog: 9_000, others_sent: 300, ..IDLE };
         assert_eq!(allowed(late), 1);
-        assert_eq!(
-            allowed(Demand {
-                least_ceiling: Seq(100),
-                ..late
-            }),
-            0
-        );
-        assert_eq!(
-            allowed(Demand {
-                least_ceiling: Seq(90),
-                ..late
-            }),
-            0
-        );
+        assert_eq!(allowed(Demand { least_ceiling: Seq(100), ..late }), 0);
+        assert_eq!(allowed(Demand { least_ceiling: Seq(90), ..late }), 0);
     }
 }

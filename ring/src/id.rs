@@ -53,10 +53,7 @@ impl RingId {
     /// The ring `representative` proposes with `epoch`.
     #[must_use]
     pub const fn new(epoch: Epoch, representative: NodeId) -> Self {
-        Self {
-            epoch,
-            representative,
-        }
+        Self { epoch, representative }
     }
 }
 

@@ -74,11 +74,7 @@ impl Packet {
             return Err(Malformed::Range);
         }
         let Content::Messages { count } = self.content else {
-            return if self.body.is_empty() {
-                Err(Malformed::Range)
-            } else {
-                Ok(())
-            };
+            return if self.body.is_empty() { Err(Malformed::Range) } else { Ok(()) };
         };
         let mut rest = &self.body[..];
         for _ in 0..count {
@@ -87,11 +83,7 @@ impl Packet {
             };
             rest = tail;
         }
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            Err(Malformed::Trailing)
-        }
+        if rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
     }
 
     /// The messages that are complete with this packet: their count.

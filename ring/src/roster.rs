@@ -48,12 +48,7 @@ impl Roster {
         debug_assert!(members.is_sorted_by(|a, b| a.id < b.id), "members ascend");
         debug_assert!(members.len() <= MEMBERS_MAX, "members are bounded");
         let ids = members.iter().map(|member| member.id).collect();
-        Self {
-            ring,
-            members,
-            mtu_bytes,
-            ids,
-        }
+        Self { ring, members, mtu_bytes, ids }
     }
 
     /// Number of members.
@@ -77,9 +72,7 @@ impl Roster {
     /// Place of `node` in ring order.
     #[must_use]
     pub fn index_of(&self, node: NodeId) -> Option<usize> {
-        self.members
-            .binary_search_by_key(&node, |member| member.id)
-            .ok()
+        self.members.binary_search_by_key(&node, |member| member.id).ok()
     }
 
     /// The member after place `index` in ring order.
@@ -96,11 +89,7 @@ impl Roster {
 
     /// The ids of the members in `mask`, ascending.
     pub fn select(&self, mask: MemberMask) -> impl Iterator<Item = NodeId> + '_ {
-        self.ids
-            .iter()
-            .enumerate()
-            .filter(move |(i, _)| mask.contains(*i))
-            .map(|(_, id)| *id)
+        self.ids.iter().enumerate().filter(move |(i, _)| mask.contains(*i)).map(|(_, id)| *id)
     }
 
     /// The mask of all members.

@@ -18,13 +18,7 @@ pub enum Service {
 
 impl Service {
     /// All services, weakest first.
-    pub const ALL: [Self; 5] = [
-        Self::Reliable,
-        Self::Fifo,
-        Self::Causal,
-        Self::Agreed,
-        Self::Safe,
-    ];
+    pub const ALL: [Self; 5] = [Self::Reliable, Self::Fifo, Self::Causal, Self::Agreed, Self::Safe];
 
     /// The name used in histories and on command lines.
     #[must_use]

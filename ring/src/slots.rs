@@ -39,12 +39,8 @@ impl SlotMap {
         let mut rings: Vec<RingId> = entries.iter().map(|entry| entry.installed).collect();
         rings.sort_unstable();
         rings.dedup();
-        let mut map = Self {
-            install_point: Seq::ZERO,
-            base: Seq::ZERO,
-            low: Seq::ZERO,
-            high: Seq::ZERO,
-        };
+        let mut map =
+            Self { install_point: Seq::ZERO, base: Seq::ZERO, low: Seq::ZERO, high: Seq::ZERO };
         for ring in rings {
             let (low, high) = extent(entries, ring);
             if ring == mine {
@@ -58,12 +54,7 @@ impl SlotMap {
     /// The map of a member with nothing to recover, alone.
     #[must_use]
     pub const fn empty() -> Self {
-        Self {
-            install_point: Seq::ZERO,
-            base: Seq::ZERO,
-            low: Seq::ZERO,
-            high: Seq::ZERO,
-        }
+        Self { install_point: Seq::ZERO, base: Seq::ZERO, low: Seq::ZERO, high: Seq::ZERO }
     }
 
     /// Where `slot` leads.
@@ -89,10 +80,7 @@ impl SlotMap {
 fn extent(entries: &[Entry], ring: RingId) -> (Seq, Seq) {
     let from_ring = || entries.iter().filter(|entry| entry.installed == ring);
     let low = from_ring().map(|entry| entry.aru).min().unwrap_or_default();
-    let high = from_ring()
-        .map(|entry| entry.highest)
-        .max()
-        .unwrap_or_default();
+    let high = from_ring().map(|entry| entry.highest).max().unwrap_or_default();
     (low, high.max(low))
 }
 
@@ -114,12 +102,7 @@ mod tests {
 
     #[test]
     fn old_rings_lie_side_by_side_in_order_of_id() {
-        let entries = [
-            entry(9, 4, 6),
-            entry(5, 10, 10),
-            entry(9, 5, 8),
-            entry(5, 7, 9),
-        ];
+        let entries = [entry(9, 4, 6), entry(5, 10, 10), entry(9, 5, 8), entry(5, 7, 9)];
         let mine = SlotMap::new(&entries, RingId::new(Epoch(9), NodeId(1)));
         // Ring 5: (7, 10] = slots 1…3; ring 9: (4, 8] = slots 4…7.
         assert_eq!(mine.install_point, Seq(7));

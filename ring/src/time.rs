@@ -37,8 +37,6 @@ impl std::ops::Add<Duration> for Time {
 
     fn add(self, span: Duration) -> Self {
         let span_ns = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        Self {
-            ns: self.ns.saturating_add(span_ns),
-        }
+        Self { ns: self.ns.saturating_add(span_ns) }
     }
 }

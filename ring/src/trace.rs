@@ -82,11 +82,7 @@ impl History {
     /// An empty history.
     #[must_use]
     pub const fn new(node: NodeId, incarnation: Incarnation) -> Self {
-        Self {
-            node,
-            incarnation,
-            entries: Vec::new(),
-        }
+        Self { node, incarnation, entries: Vec::new() }
     }
 }
 
@@ -131,10 +127,7 @@ impl ContentHash {
 /// table.
 pub fn write_line(out: &mut Vec<u8>, node: NodeId, incarnation: Incarnation, entry: &Entry) {
     let t = entry.time.as_ns();
-    put(
-        out,
-        format_args!(r#"{{"node":{node},"incarnation":{incarnation},"t":{t},"#),
-    );
+    put(out, format_args!(r#"{{"node":{node},"incarnation":{incarnation},"t":{t},"#));
     match &entry.event {
         Event::Configuration(configuration) => write_configuration(out, configuration),
         Event::Primary { ring } => {
@@ -142,45 +135,21 @@ pub fn write_line(out: &mut Vec<u8>, node: NodeId, incarnation: Incarnation, ent
             write_ring(out, "ring", Some(*ring));
         }
         Event::Submit { message } => put(out, format_args!(r#""ev":"submit","msg":"{message}""#)),
-        Event::Send {
-            message,
-            ring,
-            service,
-            hash,
-        } => {
+        Event::Send { message, ring, service, hash } => {
             let service = service.name();
             put(out, format_args!(r#""ev":"send","msg":"{message}","#));
             write_ring(out, "ring", Some(*ring));
-            put(
-                out,
-                format_args!(r#","service":"{service}","h":"{hash:016x}""#),
-            );
+            put(out, format_args!(r#","service":"{service}","h":"{hash:016x}""#));
         }
-        Event::Deliver {
-            message,
-            ring,
-            in_configuration,
-            ordinal,
-            service,
-            hash,
-        } => {
+        Event::Deliver { message, ring, in_configuration, ordinal, service, hash } => {
             let sender = message.sender;
-            put(
-                out,
-                format_args!(r#""ev":"deliver","msg":"{message}","sender":{sender},"#),
-            );
+            put(out, format_args!(r#""ev":"deliver","msg":"{message}","sender":{sender},"#));
             write_ring(out, "ring", Some(*ring));
-            put(
-                out,
-                format_args!(r#","conf_kind":"{}""#, in_configuration.name()),
-            );
+            put(out, format_args!(r#","conf_kind":"{}""#, in_configuration.name()));
             if let Some(Ordinal(ordinal)) = ordinal {
                 put(out, format_args!(r#","seq":{ordinal}"#));
             }
-            put(
-                out,
-                format_args!(r#","service":"{}","h":"{hash:016x}""#, service.name()),
-            );
+            put(out, format_args!(r#","service":"{}","h":"{hash:016x}""#, service.name()));
         }
         Event::Fail => put(out, format_args!(r#""ev":"fail""#)),
     }
@@ -188,10 +157,7 @@ pub fn write_line(out: &mut Vec<u8>, node: NodeId, incarnation: Incarnation, ent
 }
 
 fn write_configuration(out: &mut Vec<u8>, configuration: &Configuration) {
-    put(
-        out,
-        format_args!(r#""ev":"conf","kind":"{}","#, configuration.kind.name()),
-    );
+    put(out, format_args!(r#""ev":"conf","kind":"{}","#, configuration.kind.name()));
     write_ring(out, "ring", Some(configuration.ring));
     put(out, format_args!(r#","members":["#));
     write_members(out, &configuration.members);
@@ -211,14 +177,8 @@ fn write_members(out: &mut Vec<u8>, members: &Arc<[NodeId]>) {
 
 fn write_ring(out: &mut Vec<u8>, key: &str, ring: Option<RingId>) {
     match ring {
-        Some(RingId {
-            epoch,
-            representative,
-        }) => {
-            put(
-                out,
-                format_args!(r#""{key}":{{"rep":{representative},"seq":{epoch}}}"#),
-            );
+        Some(RingId { epoch, representative }) => {
+            put(out, format_args!(r#""{key}":{{"rep":{representative},"seq":{epoch}}}"#));
         }
         None => put(out, format_args!(r#""{key}":null"#)),
     }
@@ -237,10 +197,7 @@ mod tests {
 
     fn line(event: Event) -> String {
         let mut out = Vec::new();
-        let entry = Entry {
-            time: Time::from_ns(5),
-            event,
-        };
+        let entry = Entry { time: Time::from_ns(5), event };
         write_line(&mut out, NodeId(1), Epoch(7), &entry);
         String::from_utf8(out).unwrap()
     }
@@ -248,11 +205,7 @@ mod tests {
     #[test]
     fn lines_have_the_fixed_form() {
         let ring = RingId::new(Epoch(9), NodeId(1));
-        let message = MessageId {
-            sender: NodeId(1),
-            incarnation: Epoch(7),
-            counter: 3,
-        };
+        let message = MessageId { sender: NodeId(1), incarnation: Epoch(7), counter: 3 };
         assert_eq!(
             line(Event::Configuration(Configuration {
                 kind: ConfigurationKind::Regular,
@@ -283,9 +236,6 @@ mod tests {
                 "\n"
             )
         );
-        assert_eq!(
-            line(Event::Fail),
-            "{\"node\":1,\"incarnation\":7,\"t\":5,\"ev\":\"fail\"}\n"
-        );
+        assert_eq!(line(Event::Fail), "{\"node\":1,\"incarnation\":7,\"t\":5,\"ev\":\"fail\"}\n");
     }
 }

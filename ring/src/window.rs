@@ -32,18 +32,7 @@ impl Window {
     pub fn new(packets: usize, start: Seq) -> Self {
         debug_assert!(packets.is_power_of_two(), "slots are found by masking");
         let slots = (0..packets).map(|_| None).collect();
-        Self {
-            slots,
-            released: start,
-            aru: start,
-            highest: start,
-        }
-    }
-
-    /// Empties the window and starts it again after seq `start`.
-    pub fn restart(&mut self, start: Seq) {
-        self.slots.fill(None);
-        (self.released, self.aru, self.highest) = (start, start, start);
+        Self { slots, released: start, aru: start, highest: start }
     }
 
     /// Everything up to here is held or was.
@@ -118,10 +107,7 @@ impl Window {
         holes(self.aru, limit, |seq| self.packet(seq).is_some())
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "masked to the number of slots"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "masked to the number of slots")]
     const fn slot(&self, seq: Seq) -> usize {
         seq.0 as usize & (self.slots.len() - 1)
     }

@@ -25,24 +25,13 @@ use tree::File;
 /// Fails on findings, and when there was nothing to look at.
 #[track_caller]
 fn verdict(looked_at: usize, findings: &[Finding]) {
-    assert!(
-        looked_at > 0,
-        "the rule looked at nothing: fix how it finds what it judges"
-    );
+    assert!(looked_at > 0, "the rule looked at nothing: fix how it finds what it judges");
     let list: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    assert!(
-        list.is_empty(),
-        "{} in {looked_at} looked at\n{}\n",
-        list.len(),
-        list.join("\n")
-    );
+    assert!(list.is_empty(), "{} in {looked_at} looked at\n{}\n", list.len(), list.join("\n"));
 }
 
 fn sources() -> io::Result<Vec<File>> {
-    Ok(tree::rust_files()?
-        .into_iter()
-        .filter(|file| !file.is_test())
-        .collect())
+    Ok(tree::rust_files()?.into_iter().filter(|file| !file.is_test()).collect())
 }
 
 #[test]
@@ -54,10 +43,7 @@ fn files_are_short() {
 #[test]
 fn the_median_file_is_short() {
     let sources = sources().unwrap();
-    let (median, limit) = (
-        rules::median_lines(&sources),
-        rules::FILE_LINES_MEDIAN_LIMIT,
-    );
+    let (median, limit) = (rules::median_lines(&sources), rules::FILE_LINES_MEDIAN_LIMIT);
     verdict(sources.len(), &[]);
     assert!(
         median < limit,
@@ -69,10 +55,7 @@ fn the_median_file_is_short() {
 #[test]
 fn functions_are_short() {
     let files = tree::rust_files().unwrap();
-    verdict(
-        rules::count_functions(&files),
-        &rules::long_functions(&files),
-    );
+    verdict(rules::count_functions(&files), &rules::long_functions(&files));
 }
 
 #[test]
@@ -110,9 +93,8 @@ fn crates_are_in_the_workspace_and_take_its_lints() {
 #[test]
 fn the_top_level_is_fixed() {
     let entries = fs::read_dir(tree::root()).unwrap();
-    let names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
+    let names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     verdict(names.len(), &rules::strangers_on_top(&names));
 }
 
@@ -138,8 +120,5 @@ fn mutants_still_apply() {
         return;
     }
     let patches = mutants::patches(&folder).unwrap();
-    verdict(
-        patches.len(),
-        &mutants::stale(&tree::root(), &patches).unwrap(),
-    );
+    verdict(patches.len(), &mutants::stale(&tree::root(), &patches).unwrap());
 }

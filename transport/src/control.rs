@@ -26,10 +26,7 @@ const BATCH: usize = 256;
 
 #[derive(Debug)]
 enum Port {
-    Sockets {
-        group: Option<UdpSocket>,
-        own: UdpSocket,
-    },
+    Sockets { group: Option<UdpSocket>, own: UdpSocket },
     Memory(ControlPort),
 }
 
@@ -48,10 +45,7 @@ pub struct ControlLink {
 
 impl ControlLink {
     pub(crate) fn over_sockets(pair: Pair) -> io::Result<Self> {
-        let port = Port::Sockets {
-            group: pair.group,
-            own: pair.own,
-        };
+        let port = Port::Sockets { group: pair.group, own: pair.own };
         let group = group(pair.group_address);
         Ok(Self::new(port, group, pair.own_address, Waker::new()?))
     }

@@ -120,13 +120,9 @@ impl Impairment {
         let usual = self.usual;
         let link = self.link(frame.from);
         let faults = link.faults.unwrap_or(usual);
-        let [lost, duplicate, corrupt, reorder] = [
-            faults.loss,
-            faults.duplicate,
-            faults.corrupt,
-            faults.reorder,
-        ]
-        .map(|probability| unit(&mut link.random) < probability);
+        let [lost, duplicate, corrupt, reorder] =
+            [faults.loss, faults.duplicate, faults.corrupt, faults.reorder]
+                .map(|probability| unit(&mut link.random) < probability);
         let bit = link.random.next_u64();
         let held_back = faults.held_back.mul_f64(unit(&mut link.random));
         let jitters = [0; 2].map(|_| faults.jitter.mul_f64(unit(&mut link.random)));
@@ -170,10 +166,7 @@ impl Impairment {
             let ends = bits(from)
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 .wrapping_add(bits(here).wrapping_mul(0xd1b5_4a32_d192_ed03));
-            Link {
-                random: Xoshiro256PlusPlus::seed_from_u64(seed ^ ends),
-                faults: None,
-            }
+            Link { random: Xoshiro256PlusPlus::seed_from_u64(seed ^ ends), faults: None }
         })
     }
 }
@@ -210,10 +203,7 @@ mod tests {
     }
 
     fn frame(port: u16, value: u8) -> Frame {
-        Frame {
-            bytes: Bytes::from(vec![value; 8]),
-            from: from(port),
-        }
+        Frame { bytes: Bytes::from(vec![value; 8]), from: from(port) }
     }
 
     /// Everything that comes out when 256 frames of a source come at once, with the others' in
@@ -257,13 +247,7 @@ mod tests {
     #[test]
     fn every_fault_hits() {
         let (out, hit) = history(1, ALL, &[1]);
-        let FaultsHit {
-            frames,
-            lost,
-            duplicated,
-            corrupted,
-            reordered,
-        } = hit;
+        let FaultsHit { frames, lost, duplicated, corrupted, reordered } = hit;
         for count in [lost, duplicated, corrupted, reordered] {
             assert!((20..100).contains(&count), "{hit:?}");
         }
@@ -271,10 +255,7 @@ mod tests {
         assert!(out.iter().all(|(at, _)| *at >= 1_000_000), "delayed");
         let odd = |bytes: &Bytes| bytes.iter().any(|byte| *byte != bytes[0]);
         let damaged = out.iter().filter(|(_, bytes)| odd(bytes)).count() as u64;
-        assert!(
-            damaged >= corrupted,
-            "{damaged} are seen, {corrupted} were made"
-        );
+        assert!(damaged >= corrupted, "{damaged} are seen, {corrupted} were made");
         assert!(!out.iter().map(|(_, bytes)| bytes[0]).is_sorted());
     }
 
@@ -287,14 +268,8 @@ mod tests {
 
     #[test]
     fn a_fault_that_is_switched_off_leaves_the_others_where_they_were() {
-        let lossy = Faults {
-            loss: 0.5,
-            ..Faults::default()
-        };
-        let also = Faults {
-            duplicate: 0.5,
-            ..lossy
-        };
+        let lossy = Faults { loss: 0.5, ..Faults::default() };
+        let also = Faults { duplicate: 0.5, ..lossy };
         let (alone, _) = history(3, lossy, &[1]);
         let (mut both, _) = history(3, also, &[1]);
         both.dedup();

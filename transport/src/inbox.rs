@@ -147,11 +147,7 @@ mod tests {
         assert_eq!(inbox.data(), Some(frame("one")));
         assert_eq!(inbox.token(), None);
         assert_eq!(inbox.data(), Some(frame("two")));
-        assert_eq!(
-            inbox.token(),
-            Some(frame("token")),
-            "what came later is not waited for"
-        );
+        assert_eq!(inbox.token(), Some(frame("token")), "what came later is not waited for");
         assert!(inbox.is_waiting());
         assert_eq!((inbox.data(), inbox.len()), (Some(frame("later")), 0));
     }

@@ -85,9 +85,7 @@ impl FromStr for Wanted {
             };
             return Ok(network);
         }
-        Ok(text
-            .parse()
-            .map_or_else(|_| Self::Name(text.to_owned()), Self::Address))
+        Ok(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Address))
     }
 }
 
@@ -105,11 +103,7 @@ impl Interface {
                 there: describe_all(&candidates),
             });
         };
-        let gone = |what, error| InterfaceError::Gone {
-            name: candidate.name.clone(),
-            what,
-            error,
-        };
+        let gone = |what, error| InterfaceError::Gone { name: candidate.name.clone(), what, error };
         let index =
             if_nametoindex(candidate.name.as_str()).map_err(|error| gone("index", error.into()))?;
         let mtu_bytes = options::mtu_bytes(&candidate.name).map_err(|error| gone("MTU", error))?;
@@ -154,10 +148,7 @@ fn list() -> Result<Vec<Candidate>, InterfaceError> {
             continue;
         }
         // A labelled address (`eth0:1`) belongs to the interface before the colon.
-        let (name, _) = entry
-            .interface_name
-            .split_once(':')
-            .unwrap_or((&entry.interface_name, ""));
+        let (name, _) = entry.interface_name.split_once(':').unwrap_or((&entry.interface_name, ""));
         candidates.push(Candidate {
             name: name.to_owned(),
             address,
@@ -177,10 +168,9 @@ fn pick<'a>(candidates: &'a [Candidate], wanted: &Wanted) -> Option<(&'a Candida
             .find(|candidate| candidate.multicast && !candidate.loopback)
             .or_else(|| candidates.iter().find(|candidate| candidate.loopback))
             .map(at_own_address),
-        Wanted::Name(name) => candidates
-            .iter()
-            .find(|candidate| candidate.name == *name)
-            .map(at_own_address),
+        Wanted::Name(name) => {
+            candidates.iter().find(|candidate| candidate.name == *name).map(at_own_address)
+        }
         Wanted::Address(address) => candidates
             .iter()
             .find(|candidate| candidate.address == *address)
@@ -284,16 +274,10 @@ mod tests {
     #[test]
     fn this_host_has_loopback_and_says_so() {
         let lo = Interface::choose(&Wanted::Address(Ipv4Addr::new(127, 0, 0, 7))).unwrap();
-        assert!(
-            lo.loopback && lo.index > 0 && lo.mtu_bytes >= 1500,
-            "{lo:?}"
-        );
+        assert!(lo.loopback && lo.index > 0 && lo.mtu_bytes >= 1500, "{lo:?}");
         assert_eq!(lo.address, Ipv4Addr::new(127, 0, 0, 7));
         let error = Interface::choose(&Wanted::Name("no-such-0".to_owned())).unwrap_err();
         let error = error.to_string();
-        assert!(
-            error.contains("no-such-0") && error.contains("lo (127.0.0.1/8)"),
-            "{error}"
-        );
+        assert!(error.contains("no-such-0") && error.contains("lo (127.0.0.1/8)"), "{error}");
     }
 }

@@ -141,8 +141,7 @@ impl DataLink {
             self.outbox.clear();
             return;
         }
-        self.outbox
-            .plan(&self.group, self.segmenting, &mut self.plan);
+        self.outbox.plan(&self.group, self.segmenting, &mut self.plan);
         let mut tries = 0;
         while !self.plan.is_empty() {
             tries += 1;
@@ -237,15 +236,9 @@ impl DataLink {
             socket.map_or(0, |socket| options::drops(socket.as_fd()).unwrap_or(0))
         };
         if group.is_none() {
-            return KernelDrops {
-                data: drops(own),
-                token: 0,
-            };
+            return KernelDrops { data: drops(own), token: 0 };
         }
-        KernelDrops {
-            data: drops(group),
-            token: drops(own),
-        }
+        KernelDrops { data: drops(group), token: drops(own) }
     }
 
     /// What becomes readable when [`receive`](Self::receive) has something to do, for loops that

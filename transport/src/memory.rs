@@ -46,11 +46,7 @@ struct Queues {
 
 impl Queues {
     fn new(waker: Waker) -> Self {
-        Self {
-            group: VecDeque::new(),
-            own: VecDeque::new(),
-            waker,
-        }
+        Self { group: VecDeque::new(), own: VecDeque::new(), waker }
     }
 }
 
@@ -80,26 +76,13 @@ impl Network {
             let queues = Queues::new(control_waker.clone());
             hub.control.insert(control, queues);
         }
-        let data = DataPort(Port {
-            network: self.clone(),
-            own: token,
-            of: |hub| &mut hub.data,
-        });
-        let control_port = ControlPort(Port {
-            network: self.clone(),
-            own: control,
-            of: |hub| &mut hub.control,
-        });
-        let segmenting = Segmenting {
-            on: false,
-            frame_bytes_max: 0,
-        };
+        let data = DataPort(Port { network: self.clone(), own: token, of: |hub| &mut hub.data });
+        let control_port =
+            ControlPort(Port { network: self.clone(), own: control, of: |hub| &mut hub.control });
+        let segmenting = Segmenting { on: false, frame_bytes_max: 0 };
         let group = Group::Multicast(GROUP);
         let data = DataLink::new(Backend::Memory(data), token, group, segmenting, data_waker);
-        Ok((
-            data,
-            ControlLink::in_memory(control_port, control, control_waker),
-        ))
+        Ok((data, ControlLink::in_memory(control_port, control, control_waker)))
     }
 
     /// Frames dropped because too many waited at a link that did not receive.
@@ -133,10 +116,7 @@ impl Port {
                 dropped += 1;
                 return;
             }
-            queue.push_back(Frame {
-                bytes: bytes.clone(),
-                from: self.own,
-            });
+            queue.push_back(Frame { bytes: bytes.clone(), from: self.own });
             waker.wake();
             sent += 1;
         };
@@ -201,10 +181,7 @@ impl DataPort {
 
     pub(crate) fn send(&self, outbox: &Outbox, group: &Group, counters: &mut Counters) {
         let mut plan = Vec::new();
-        let one_by_one = Segmenting {
-            on: false,
-            frame_bytes_max: 0,
-        };
+        let one_by_one = Segmenting { on: false, frame_bytes_max: 0 };
         outbox.plan(group, one_by_one, &mut plan);
         for planned in plan {
             let bytes = Bytes::from(outbox.parts(planned.first).concat());

@@ -31,10 +31,7 @@ impl fmt::Display for Notice {
                 error.cause(),
                 error.fix()
             ),
-            Self::ReceiveBufferClipped {
-                wanted_bytes,
-                got_bytes,
-            } => write!(
+            Self::ReceiveBufferClipped { wanted_bytes, got_bytes } => write!(
                 f,
                 "the receive buffer has {got_bytes} bytes instead of {wanted_bytes}: \
                  net.core.rmem_max is smaller and this process lacks CAP_NET_ADMIN; bursts may be \
@@ -94,12 +91,12 @@ impl UringError {
             Self::Forbidden => {
                 "a seccomp filter, container or security module forbids it (EPERM)".to_owned()
             }
-            Self::Memory {
-                locked_bytes_max: Some(bytes),
-            } => format!("RLIMIT_MEMLOCK of {bytes} bytes is too small for its queues (ENOMEM)"),
-            Self::Memory {
-                locked_bytes_max: None,
-            } => "there is no memory for its queues (ENOMEM)".to_owned(),
+            Self::Memory { locked_bytes_max: Some(bytes) } => {
+                format!("RLIMIT_MEMLOCK of {bytes} bytes is too small for its queues (ENOMEM)")
+            }
+            Self::Memory { locked_bytes_max: None } => {
+                "there is no memory for its queues (ENOMEM)".to_owned()
+            }
             Self::Files => "too many files are open (EMFILE)".to_owned(),
             Self::Lacks { step, errno } => {
                 let error = io::Error::from_raw_os_error(*errno);

@@ -9,6 +9,7 @@ use crate::control::ControlLink;
 use crate::frame::DATAGRAM_BYTES_MAX;
 use crate::inbox::Lane;
 use crate::link::{Backend, DataLink};
+use crate::neighbours::Neighbours;
 use crate::notice::{Notice, UringError};
 use crate::outbox::{Group, Segmenting};
 use crate::settings::{Io, MemoryBounds, Settings};
@@ -87,6 +88,9 @@ pub struct Opened {
     pub data: DataLink,
     /// For the thread that decides membership.
     pub control: ControlLink,
+    /// For whoever has time to look for other members of this host now and then; `None` in unicast
+    /// mode.
+    pub neighbours: Option<Neighbours>,
     /// What the operator should know: each is one line.
     pub notices: Vec<Notice>,
 }
@@ -98,26 +102,19 @@ pub struct Opened {
 /// Each says its cause and a fix. A token port that is in use is tried for half a second, since
 /// the kernel needs some time to give back what io_uring held.
 pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
-    let Sockets {
-        data,
-        control,
-        mut notices,
-    } = Sockets::open(settings)?;
+    let Sockets { data, control, mut notices } = Sockets::open(settings)?;
     let own = data.own_address;
+    let neighbours = data
+        .group_address
+        .map(|group| Neighbours::new([&data.own, &control.own], group, settings.multicast_loop));
+    let neighbours = neighbours.transpose().map_err(OpenError::Files)?;
     let group = group(data.group_address);
     let waker = Waker::new().map_err(OpenError::Files)?;
     let backend = backend(data, settings, &waker, &mut notices)?;
-    let segmenting = Segmenting {
-        on: settings.gso,
-        frame_bytes_max: frame_bytes_max(settings),
-    };
+    let segmenting = Segmenting { on: settings.gso, frame_bytes_max: frame_bytes_max(settings) };
     let data = DataLink::new(backend, own, group, segmenting, waker);
     let control = ControlLink::over_sockets(control).map_err(OpenError::Files)?;
-    Ok(Opened {
-        data,
-        control,
-        notices,
-    })
+    Ok(Opened { data, control, neighbours, notices })
 }
 
 /// Where to send to all: the group, or peers that are set later.
@@ -151,18 +148,12 @@ fn backend(
 fn frame_bytes_max(settings: &Settings) -> usize {
     const IP_AND_UDP_BYTES: usize = 28;
     let mtu_bytes = usize::try_from(settings.interface.mtu_bytes).unwrap_or(usize::MAX);
-    settings
-        .frame_bytes_max
-        .min(mtu_bytes.saturating_sub(IP_AND_UDP_BYTES))
+    settings.frame_bytes_max.min(mtu_bytes.saturating_sub(IP_AND_UDP_BYTES))
 }
 
 /// How the own socket and the group's receive.
 fn terms(pair: &Pair, settings: &Settings) -> (IntakeTerms, IntakeTerms) {
-    let data_bytes_max = if settings.gro {
-        DATAGRAM_BYTES_MAX
-    } else {
-        settings.frame_bytes_max
-    };
+    let data_bytes_max = if settings.gro { DATAGRAM_BYTES_MAX } else { settings.frame_bytes_max };
     let data = IntakeTerms {
         lane: Lane::Data,
         // In unicast mode nobody sends to itself but on purpose.
@@ -183,7 +174,4 @@ fn terms(pair: &Pair, settings: &Settings) -> (IntakeTerms, IntakeTerms) {
 }
 
 /// Tokens are few, and dropped as soon as they are read.
-const TOKEN_BOUNDS: MemoryBounds = MemoryBounds {
-    buffers_bytes: 0,
-    copies_bytes: 1 << 20,
-};
+const TOKEN_BOUNDS: MemoryBounds = MemoryBounds { buffers_bytes: 0, copies_bytes: 1 << 20 };

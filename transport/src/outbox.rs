@@ -77,10 +77,7 @@ pub(crate) struct Segmenting {
 
 impl Outbox {
     pub(crate) fn new() -> Self {
-        Self {
-            frames: Vec::with_capacity(FRAMES_MAX),
-            heads: Vec::with_capacity(HEADS_BYTES),
-        }
+        Self { frames: Vec::with_capacity(FRAMES_MAX), heads: Vec::with_capacity(HEADS_BYTES) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -101,11 +98,7 @@ impl Outbox {
         }
         let start = self.heads.len();
         self.heads.extend_from_slice(head);
-        self.frames.push(Outgoing {
-            to,
-            head: start..self.heads.len(),
-            body,
-        });
+        self.frames.push(Outgoing { to, head: start..self.heads.len(), body });
         true
     }
 
@@ -247,10 +240,7 @@ mod tests {
 
     const A: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
     const B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2);
-    const ON: Segmenting = Segmenting {
-        on: true,
-        frame_bytes_max: 9000,
-    };
+    const ON: Segmenting = Segmenting { on: true, frame_bytes_max: 9000 };
 
     fn outbox(frames: &[(Destination, usize)]) -> Outbox {
         let mut outbox = Outbox::new();
@@ -266,10 +256,7 @@ mod tests {
         outbox.plan(&Group::Multicast(A), segmenting, &mut plan);
         let ends = plan.iter().map(|planned| planned.first + planned.count);
         let begins = plan.iter().map(|planned| planned.first);
-        assert!(
-            begins.skip(1).eq(ends.take(plan.len() - 1)),
-            "in order, nothing left out"
-        );
+        assert!(begins.skip(1).eq(ends.take(plan.len() - 1)), "in order, nothing left out");
         plan.iter().map(|planned| planned.count).collect()
     }
 
@@ -321,11 +308,7 @@ mod tests {
     fn what_no_datagram_carries_is_not_queued() {
         let mut outbox = Outbox::new();
         assert!(!outbox.push(Destination::Group, b"", Bytes::new()));
-        assert!(!outbox.push(
-            Destination::Group,
-            b"h",
-            Bytes::from(vec![0; DATAGRAM_BYTES_MAX])
-        ));
+        assert!(!outbox.push(Destination::Group, b"h", Bytes::from(vec![0; DATAGRAM_BYTES_MAX])));
         assert!(outbox.has_room(&[0; DATAGRAM_BYTES_MAX]));
         for _ in 0..FRAMES_MAX {
             assert!(outbox.push(Destination::Group, b"h", Bytes::new()));
@@ -359,10 +342,7 @@ mod tests {
     #[test]
     fn want_of_room_is_met_with_a_bounded_number_of_tries() {
         let (plan, _, counters) = judged(libc::EAGAIN, true);
-        assert_eq!(
-            (plan.len(), plan[0].count, counters.send_retries),
-            (1, 2, 1)
-        );
+        assert_eq!((plan.len(), plan[0].count, counters.send_retries), (1, 2, 1));
         let (plan, _, counters) = judged(libc::ENOBUFS, false);
         assert_eq!((plan.len(), counters.dropped_frames), (0, 2));
         assert_eq!(counters.last_send_errno, libc::ENOBUFS);
@@ -371,10 +351,7 @@ mod tests {
     #[test]
     fn sent_and_lost_frames_are_counted() {
         let (plan, _, counters) = judged(0, true);
-        assert_eq!(
-            (plan.len(), counters.sent_frames, counters.sent_bytes),
-            (0, 2, 18)
-        );
+        assert_eq!((plan.len(), counters.sent_frames, counters.sent_bytes), (0, 2, 18));
         assert_eq!(counters.sent_datagrams, 1);
         let (plan, segmenting, counters) = judged(libc::ENETUNREACH, true);
         assert_eq!((plan.len(), counters.dropped_frames), (0, 2));

@@ -70,10 +70,7 @@ impl Pool {
     /// A copy in memory of its own, counted until it is dropped.
     pub(crate) fn copy(&self, data: &[u8]) -> Bytes {
         self.copies_bytes.fetch_add(data.len(), Ordering::Relaxed);
-        Bytes::from_owner(Copied {
-            data: data.into(),
-            live_bytes: Arc::clone(&self.copies_bytes),
-        })
+        Bytes::from_owner(Copied { data: data.into(), live_bytes: Arc::clone(&self.copies_bytes) })
     }
 
     fn reclaim(&mut self) -> Option<BytesMut> {
@@ -110,8 +107,7 @@ impl AsRef<[u8]> for Copied {
 
 impl Drop for Copied {
     fn drop(&mut self) {
-        self.live_bytes
-            .fetch_sub(self.data.len(), Ordering::Relaxed);
+        self.live_bytes.fetch_sub(self.data.len(), Ordering::Relaxed);
     }
 }
 
@@ -134,11 +130,7 @@ mod tests {
         assert_eq!(&slice[..], b"held");
         drop(slice);
         let one = pool.take().unwrap();
-        assert_eq!(
-            (one.as_ptr(), one.capacity()),
-            (at, 100),
-            "the same memory, whole"
-        );
+        assert_eq!((one.as_ptr(), one.capacity()), (at, 100), "the same memory, whole");
         drop((one, two));
     }
 

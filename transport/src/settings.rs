@@ -65,10 +65,7 @@ pub struct MemoryBounds {
 
 impl Default for MemoryBounds {
     fn default() -> Self {
-        Self {
-            buffers_bytes: 64 << 20,
-            copies_bytes: 16 << 20,
-        }
+        Self { buffers_bytes: 64 << 20, copies_bytes: 16 << 20 }
     }
 }
 

@@ -61,13 +61,8 @@ impl Sockets {
         set_up_sender(&control, settings)?;
         set_receive_buffer(&control, CONTROL_BUFFER_BYTES, &mut notices)?;
         let data = pair(token, ports.data, settings, receive_bytes, &mut notices)?;
-        let control = pair(
-            control,
-            ports.group_control,
-            settings,
-            CONTROL_BUFFER_BYTES,
-            &mut notices,
-        )?;
+        let control =
+            pair(control, ports.group_control, settings, CONTROL_BUFFER_BYTES, &mut notices)?;
         if settings.gro {
             // In unicast mode the data comes on the own socket.
             let socket = data.group.as_ref().unwrap_or(&data.own);
@@ -76,11 +71,7 @@ impl Sockets {
                 notices.push(Notice::NoGro { errno });
             }
         }
-        Ok(Self {
-            data,
-            control,
-            notices,
-        })
+        Ok(Self { data, control, notices })
     }
 }
 
@@ -102,11 +93,7 @@ impl Ports {
         if token == u16::MAX {
             return Err(OpenError::Port { port: token });
         }
-        Ok(Self {
-            data,
-            group_control: data + 2,
-            token,
-        })
+        Ok(Self { data, group_control: data + 2, token })
     }
 }
 
@@ -175,12 +162,7 @@ fn pair(
 ) -> Result<Pair, OpenError> {
     let own_address = local(&own)?;
     let Mode::Multicast { group } = settings.mode else {
-        return Ok(Pair {
-            group: None,
-            own: own.into(),
-            group_address: None,
-            own_address,
-        });
+        return Ok(Pair { group: None, own: own.into(), group_address: None, own_address });
     };
     if !group.is_multicast() {
         return Err(OpenError::NotMulticast { group });
@@ -191,13 +173,11 @@ fn pair(
     let off = set_up("IP_MULTICAST_ALL");
     socket.set_multicast_all_v4(false).map_err(off)?;
     let interface = InterfaceIndexOrAddress::Index(settings.interface.index);
-    socket
-        .join_multicast_v4_n(&group, &interface)
-        .map_err(|error| OpenError::Join {
-            group,
-            interface: settings.interface.name.clone(),
-            error,
-        })?;
+    socket.join_multicast_v4_n(&group, &interface).map_err(|error| OpenError::Join {
+        group,
+        interface: settings.interface.name.clone(),
+        error,
+    })?;
     set_receive_buffer(&socket, receive_bytes, notices)?;
     Ok(Pair {
         group: Some(socket.into()),
@@ -211,16 +191,10 @@ fn pair(
 fn set_up_sender(socket: &Socket, settings: &Settings) -> Result<(), OpenError> {
     options::set_multicast_interface(socket.as_fd(), settings.interface.index)
         .map_err(set_up("IP_MULTICAST_IF"))?;
-    socket
-        .set_multicast_loop_v4(settings.multicast_loop)
-        .map_err(set_up("IP_MULTICAST_LOOP"))?;
-    socket
-        .set_multicast_ttl_v4(1)
-        .map_err(set_up("IP_MULTICAST_TTL"))?;
+    socket.set_multicast_loop_v4(settings.multicast_loop).map_err(set_up("IP_MULTICAST_LOOP"))?;
+    socket.set_multicast_ttl_v4(1).map_err(set_up("IP_MULTICAST_TTL"))?;
     if options::force_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES).is_err() {
-        socket
-            .set_send_buffer_size(SEND_BUFFER_BYTES)
-            .map_err(set_up("SO_SNDBUF"))?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES).map_err(set_up("SO_SNDBUF"))?;
     }
     Ok(())
 }
@@ -231,17 +205,12 @@ fn set_receive_buffer(
     notices: &mut Vec<Notice>,
 ) -> Result<(), OpenError> {
     if options::force_receive_buffer(socket.as_fd(), wanted_bytes).is_err() {
-        socket
-            .set_recv_buffer_size(wanted_bytes)
-            .map_err(set_up("SO_RCVBUF"))?;
+        socket.set_recv_buffer_size(wanted_bytes).map_err(set_up("SO_RCVBUF"))?;
     }
     // The kernel doubles what it is asked for, to have room for its own records.
     let got_bytes = socket.recv_buffer_size().map_err(set_up("SO_RCVBUF"))? / 2;
     if got_bytes < wanted_bytes {
-        notices.push(Notice::ReceiveBufferClipped {
-            wanted_bytes,
-            got_bytes,
-        });
+        notices.push(Notice::ReceiveBufferClipped { wanted_bytes, got_bytes });
         keep_the_largest(notices);
     }
     Ok(())
@@ -261,9 +230,7 @@ fn keep_the_largest(notices: &mut Vec<Notice>) {
 fn local(socket: &Socket) -> Result<SocketAddrV4, OpenError> {
     let address = socket.local_addr().map_err(set_up("the local address"))?;
     let not_ipv4 = || io::Error::from(io::ErrorKind::InvalidData);
-    address
-        .as_socket_ipv4()
-        .ok_or_else(|| set_up("the local address")(not_ipv4()))
+    address.as_socket_ipv4().ok_or_else(|| set_up("the local address")(not_ipv4()))
 }
 
 fn set_up(option: &'static str) -> impl Fn(io::Error) -> OpenError {
@@ -296,10 +263,7 @@ mod tests {
         let mut second = settings(Mode::Unicast);
         second.unicast_port = Some(first.data.own_address.port());
         let error = Sockets::open(&second).unwrap_err().to_string();
-        assert!(
-            error.contains("unicast-port") && error.contains("fix:"),
-            "{error}"
-        );
+        assert!(error.contains("unicast-port") && error.contains("fix:"), "{error}");
     }
 
     #[test]
@@ -317,10 +281,7 @@ mod tests {
 
     #[test]
     fn clipped_buffers_are_one_line() {
-        let clipped = |wanted_bytes| Notice::ReceiveBufferClipped {
-            wanted_bytes,
-            got_bytes: 1,
-        };
+        let clipped = |wanted_bytes| Notice::ReceiveBufferClipped { wanted_bytes, got_bytes: 1 };
         let no_gro = Notice::NoGro { errno: 1 };
         let mut notices = vec![clipped(4), clipped(16), no_gro.clone(), clipped(4)];
         keep_the_largest(&mut notices);
@@ -334,16 +295,10 @@ mod tests {
     fn ports_and_groups_out_of_range_are_errors() {
         let mut high = settings(Mode::Unicast);
         high.port = u16::MAX - 1;
-        assert!(matches!(
-            Sockets::open(&high),
-            Err(OpenError::Port { port: 65_534 })
-        ));
+        assert!(matches!(Sockets::open(&high), Err(OpenError::Port { port: 65_534 })));
         let mut high = settings(Mode::Unicast);
         high.unicast_port = Some(u16::MAX);
-        assert!(matches!(
-            Sockets::open(&high),
-            Err(OpenError::Port { port: 65_535 })
-        ));
+        assert!(matches!(Sockets::open(&high), Err(OpenError::Port { port: 65_535 })));
         let group = Ipv4Addr::new(10, 0, 0, 1);
         let error = Sockets::open(&settings(Mode::Multicast { group })).unwrap_err();
         assert!(matches!(error, OpenError::NotMulticast { .. }));

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::poll::{PollFd, ppoll};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
@@ -15,7 +15,12 @@ use nix::sys::time::TimeSpec;
 pub struct Waker(Arc<EventFd>);
 
 impl Waker {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    /// A waker that belongs to no link, for a thread that waits for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot have another file.
+    pub fn new() -> std::io::Result<Self> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         Ok(Self(Arc::new(EventFd::from_flags(flags)?)))
     }
@@ -26,8 +31,15 @@ impl Waker {
         let _ = self.0.write(1);
     }
 
+    /// Blocks until this waker fires or `timeout` is over, and forgets that it fired; `None` is no
+    /// timeout. May end early.
+    pub fn wait(&self, timeout: Option<Duration>) {
+        wait_for(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], timeout);
+        self.clear();
+    }
+
     /// Forgets wakes; whether there was one.
-    pub(crate) fn clear(&self) -> bool {
+    pub fn clear(&self) -> bool {
         // Fails when there was none.
         self.0.read().is_ok()
     }

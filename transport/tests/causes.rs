@@ -167,9 +167,7 @@ fn with(cause: &str) -> String {
 /// The one line about io_uring.
 #[track_caller]
 fn line(text: &str) -> &str {
-    let mut lines = text
-        .lines()
-        .filter(|line| line.starts_with("io_uring is not used"));
+    let mut lines = text.lines().filter(|line| line.starts_with("io_uring is not used"));
     let line = lines.next().unwrap();
     assert_eq!(lines.next(), None, "one line:\n{text}");
     assert!(line.contains("recvmmsg do its work; fix: "), "{line}");
@@ -206,10 +204,7 @@ fn a_filter() {
         for cause in ["setup EPERM", "enter EPERM"] {
             let text = with(cause);
             assert!(line(&text).contains("seccomp"), "{text}");
-            assert!(
-                text.contains("\nasked for: io_uring does not work here: "),
-                "{text}"
-            );
+            assert!(text.contains("\nasked for: io_uring does not work here: "), "{text}");
         }
     }
 }
@@ -221,10 +216,7 @@ fn a_kernel_without_it_or_too_old() {
         assert!(line(&text).contains("this kernel has none"), "{text}");
         let text = with("register EINVAL");
         let line = line(&text);
-        assert!(
-            line.contains("the kernel refuses registered files"),
-            "{line}"
-        );
+        assert!(line.contains("the kernel refuses registered files"), "{line}");
     }
 }
 
@@ -269,20 +261,14 @@ fn the_sysctl() {
     }
     // 1 binds only processes without capabilities: those that run as root are not disturbed.
     if let Err(error) = fs::write(SYSCTL, "1") {
-        return skip(
-            name,
-            &format!("kernel.io_uring_disabled cannot be set: {error}"),
-        );
+        return skip(name, &format!("kernel.io_uring_disabled cannot be set: {error}"));
     }
     let restore = Restore(before);
     let text = with("sysctl");
     drop(restore);
     let line = line(&text);
     assert!(line.contains("kernel.io_uring_disabled is 1"), "{line}");
-    assert!(
-        line.contains("sysctl -w kernel.io_uring_disabled=0"),
-        "{line}"
-    );
+    assert!(line.contains("sysctl -w kernel.io_uring_disabled=0"), "{line}");
 }
 
 #[test]
@@ -299,10 +285,7 @@ fn a_ring_that_fails_later() {
         exchange(&mut link);
         assert_eq!(link.io(), IoInUse::Mmsg);
         let counters = link.counters();
-        assert_eq!(
-            (counters.uring_errno, counters.dropped_frames),
-            (libc::EPERM, 0)
-        );
+        assert_eq!((counters.uring_errno, counters.dropped_frames), (libc::EPERM, 0));
     })
     .join()
     .unwrap();

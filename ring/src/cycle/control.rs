@@ -47,12 +47,7 @@ impl ControlHalf {
     pub fn new(identity: Identity, start: Start, params: Params, now: Time) -> Self {
         let stall = params.token_loss;
         let membership = Membership::new(identity, start, params, now);
-        Self {
-            membership,
-            frame: Vec::new(),
-            cycled_at: now,
-            stall,
-        }
+        Self { membership, frame: Vec::new(), cycled_at: now, stall }
     }
 
     /// The membership machine.

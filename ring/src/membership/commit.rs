@@ -56,10 +56,7 @@ impl Membership {
 
     pub(super) fn handle_commit(&mut self, now: Time, frame: &[u8]) -> Result<(), Ignored> {
         let commit = Commit::parse(frame, self.identity.cluster)?;
-        let index = commit
-            .members
-            .iter()
-            .position(|member| *member == self.identity.member);
+        let index = commit.members.iter().position(|member| *member == self.identity.member);
         let index = index.ok_or(Ignored::NotConcerned)?;
         let members = commit.members.len();
         let predecessor = commit.members[(index + members - 1) % members].id;
@@ -158,11 +155,12 @@ impl Membership {
             return;
         };
         let roster = Arc::clone(&proposal.roster);
-        match plan::recover(roster, &commit.entries, &self.installed, &self.params) {
-            Some(recover) => {
+        let me = proposal.me;
+        match plan::recover(roster, &commit.entries, &self.installed, &self.params, me) {
+            Some(recovery) => {
                 proposal.step = Step::AwaitAdopted(commit);
                 self.worker = Worker::Adopting;
-                self.directives.push_back(recover.into());
+                self.directives.push_back(Directive::Recover(recovery));
             }
             None => self.gather(now, GatherReason::CommitLost, None),
         }

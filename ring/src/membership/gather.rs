@@ -119,10 +119,7 @@ impl Gather {
         } else {
             join.proc_set.iter().for_each(|node| self.consider(*node));
             if self.kin.contains(&sender) {
-                let known = join
-                    .fail_set
-                    .iter()
-                    .filter(|node| self.proc_set.contains(node));
+                let known = join.fail_set.iter().filter(|node| self.proc_set.contains(node));
                 self.fail_set.extend(known);
             }
         }
@@ -132,33 +129,19 @@ impl Gather {
         }
         self.note(join, now);
         let after = (self.proc_set.len(), self.fail_set.len());
-        if before == after {
-            JoinEffect::Noted
-        } else {
-            JoinEffect::Changed
-        }
+        if before == after { JoinEffect::Noted } else { JoinEffect::Changed }
     }
 
     fn note(&mut self, join: &Join, now: Time) {
         if !self.proc_set.contains(&join.sender) {
             return;
         }
-        let Join {
-            sender: id,
-            incarnation,
-            endpoint,
-            epoch,
-            ..
-        } = *join;
+        let Join { sender: id, incarnation, endpoint, epoch, .. } = *join;
         self.heard.insert(
             id,
             Heard {
                 at: now,
-                member: Member {
-                    id,
-                    incarnation,
-                    endpoint,
-                },
+                member: Member { id, incarnation, endpoint },
                 mtu_bytes: usize::from(join.mtu_bytes),
                 epoch,
                 proc_set: join.proc_set.clone(),
@@ -188,11 +171,7 @@ impl Gather {
             mtu = mtu.min(heard.mtu_bytes);
         }
         members.sort_unstable_by_key(|member| member.id);
-        Proposed {
-            members,
-            epoch,
-            mtu_bytes: mtu,
-        }
+        Proposed { members, epoch, mtu_bytes: mtu }
     }
 
     pub(super) fn timeout_at(&self) -> Time {
@@ -208,27 +187,16 @@ impl Gather {
             return false;
         }
         let others: Vec<NodeId> = self.live().filter(|node| *node != self.me).collect();
-        let is_silent = |node: &NodeId| {
-            self.heard
-                .get(node)
-                .is_none_or(|heard| heard.at < self.round_since)
-        };
+        let is_silent =
+            |node: &NodeId| self.heard.get(node).is_none_or(|heard| heard.at < self.round_since);
         let silent: Vec<NodeId> = others.iter().copied().filter(is_silent).collect();
         let failed: Vec<NodeId> = if !silent.is_empty() {
             silent
         } else if self.consensus() {
-            others
-                .first()
-                .filter(|lowest| **lowest < self.me)
-                .copied()
-                .into_iter()
-                .collect()
+            others.first().filter(|lowest| **lowest < self.me).copied().into_iter().collect()
         } else {
             let disagrees = others.into_iter().filter(|node| !self.agrees(*node));
-            disagrees
-                .max_by_key(|node| (!self.kin.contains(node), *node))
-                .into_iter()
-                .collect()
+            disagrees.max_by_key(|node| (!self.kin.contains(node), *node)).into_iter().collect()
         };
         self.round_since = now;
         self.consensus_at = now + params.consensus;

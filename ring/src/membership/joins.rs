@@ -47,10 +47,7 @@ impl Membership {
             },
             State::Operational => {
                 let ring = self.installed.ring;
-                let place = self
-                    .installed
-                    .index_of(sender)
-                    .ok_or(Ignored::NotConcerned)?;
+                let place = self.installed.index_of(sender).ok_or(Ignored::NotConcerned)?;
                 if self.installed.members[place].incarnation < join.incarnation {
                     self.gather(now, GatherReason::MemberRestarted(sender), None);
                 } else if join.epoch < ring.epoch {
@@ -66,10 +63,7 @@ impl Membership {
             State::Proposed(proposal) => {
                 let ring = proposal.ring();
                 // Joins of others wait until after the installation.
-                let place = proposal
-                    .roster
-                    .index_of(sender)
-                    .ok_or(Ignored::NotConcerned)?;
+                let place = proposal.roster.index_of(sender).ok_or(Ignored::NotConcerned)?;
                 let restarted = proposal.roster.members[place].incarnation < join.incarnation;
                 if !restarted && join.epoch < ring.epoch {
                     return Err(Ignored::Late);
@@ -126,8 +120,7 @@ impl Membership {
     fn hear(&mut self, now: Time, node: NodeId, incarnation: Incarnation) -> Result<(), Ignored> {
         if node == self.me() {
             if incarnation > self.identity.member.incarnation && !self.is_ended() {
-                self.notices
-                    .push_back(Notice::Superseded { by: incarnation });
+                self.notices.push_back(Notice::Superseded { by: incarnation });
                 self.state = State::Ended;
             }
             return Err(Ignored::Own);
@@ -205,20 +198,12 @@ impl Membership {
         // Members of my ring whose last beacon named the ring before are not foreign.
         heard.retain(|node| self.installed.index_of(*node).is_none());
         let member = self.identity.member;
-        let beacon = Beacon {
-            sender: member.id,
-            incarnation: member.incarnation,
-            ring,
-            heard,
-        };
+        let beacon = Beacon { sender: member.id, incarnation: member.incarnation, ring, heard };
         let cluster = self.identity.cluster;
         self.multicast(|out| beacon.emit(cluster, out));
     }
 
     pub(super) fn unicast(&mut self, to: crate::roster::Endpoint, frame: Vec<u8>) {
-        self.outbox.push_back(Outgoing {
-            to: ControlDestination::Member(to),
-            frame,
-        });
+        self.outbox.push_back(Outgoing { to: ControlDestination::Member(to), frame });
     }
 }

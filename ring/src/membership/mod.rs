@@ -23,7 +23,7 @@ use crate::time::Time;
 use crate::wire::{Header, Kind, Malformed};
 use gather::Gather;
 use peers::Peers;
-use proposal::Proposal;
+use proposal::{Proposal, Step};
 pub use reason::GatherReason;
 use worker::Worker;
 
@@ -135,6 +135,21 @@ impl Membership {
         matches!(self.state, State::Operational)
     }
 
+    /// The state's name, for operators.
+    #[must_use]
+    pub const fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Operational => "operational",
+            State::Gather(_) => "gather",
+            State::Proposed(proposal) => match proposal.step {
+                Step::Adopted | Step::Originating => "recovery",
+                Step::FirstPass | Step::AwaitDurable(_) | Step::AwaitAdopted(_) => "commit",
+            },
+            State::Leaving { .. } => "leaving",
+            State::Ended => "ended",
+        }
+    }
+
     /// The member has left or was superseded.
     #[must_use]
     pub const fn is_ended(&self) -> bool {
@@ -163,10 +178,7 @@ impl Membership {
     /// [`Report::Drained`], or when there is no more time for it.
     pub fn leave(&mut self, now: Time) {
         if !matches!(self.state, State::Leaving { .. } | State::Ended) {
-            self.state = State::Leaving {
-                announcements: LEAVE_ANNOUNCEMENTS,
-                next_at: now,
-            };
+            self.state = State::Leaving { announcements: LEAVE_ANNOUNCEMENTS, next_at: now };
             self.handle_timeout(now);
         }
     }
@@ -174,14 +186,12 @@ impl Membership {
     /// Takes a frame from a control socket.
     pub fn handle_frame(&mut self, now: Time, frame: &[u8]) {
         let parsed = Header::parse(&mut &*frame, self.identity.cluster);
-        let outcome = parsed
-            .map_err(Ignored::from)
-            .and_then(|header| match header.kind {
-                Kind::Join => self.handle_join(now, frame),
-                Kind::Beacon => self.handle_beacon(now, frame),
-                Kind::Commit => self.handle_commit(now, frame),
-                Kind::Data | Kind::Token | Kind::HoldCancel => Err(Malformed::Kind.into()),
-            });
+        let outcome = parsed.map_err(Ignored::from).and_then(|header| match header.kind {
+            Kind::Join => self.handle_join(now, frame),
+            Kind::Beacon => self.handle_beacon(now, frame),
+            Kind::Commit => self.handle_commit(now, frame),
+            Kind::Data | Kind::Token | Kind::HoldCancel => Err(Malformed::Kind.into()),
+        });
         if let Err(reason) = outcome {
             self.ignored.count(reason);
         }
@@ -202,10 +212,9 @@ impl Membership {
         let state = match &self.state {
             State::Operational => None,
             State::Gather(gather) => Some(gather.timeout_at()),
-            State::Proposed(proposal) => [proposal.repeat_at, proposal.lost_at]
-                .into_iter()
-                .flatten()
-                .min(),
+            State::Proposed(proposal) => {
+                [proposal.repeat_at, proposal.lost_at].into_iter().flatten().min()
+            }
             State::Leaving { next_at, .. } => Some(*next_at),
             State::Ended => return None,
         };
@@ -218,10 +227,7 @@ impl Membership {
             State::Operational | State::Ended => {}
             State::Gather(_) => self.handle_gather_timeout(now),
             State::Proposed(_) => self.handle_proposal_timeout(now),
-            State::Leaving {
-                announcements,
-                next_at,
-            } => {
+            State::Leaving { announcements, next_at } => {
                 if *next_at <= now {
                     *announcements -= 1;
                     *next_at = now + self.params.join / 4;
@@ -271,10 +277,7 @@ impl Membership {
     fn multicast(&mut self, emit: impl FnOnce(&mut Vec<u8>)) {
         let mut frame = Vec::new();
         emit(&mut frame);
-        self.outbox.push_back(Outgoing {
-            to: ControlDestination::Group,
-            frame,
-        });
+        self.outbox.push_back(Outgoing { to: ControlDestination::Group, frame });
     }
 
     /// Takes a report of the worker. Control believes it, not its own memory.
@@ -287,7 +290,7 @@ impl Membership {
             Report::FailedToReceive { ring, member } => {
                 self.handle_failed_to_receive(now, ring, member);
             }
-            Report::Retired(window) => drop(window),
+            Report::Retired(recovery) => drop(recovery),
             // For the engine, which asked for it.
             Report::Originated { .. } | Report::Drained => {}
         }

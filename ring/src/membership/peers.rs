@@ -56,12 +56,7 @@ impl Peers {
                 self.by_id.remove(&oldest);
             }
         }
-        let peer = Peer {
-            incarnation,
-            heard_at: now,
-            beacon: None,
-            held_down: None,
-        };
+        let peer = Peer { incarnation, heard_at: now, beacon: None, held_down: None };
         self.by_id.insert(node, peer);
         true
     }
@@ -73,25 +68,20 @@ impl Peers {
         }
     }
 
-    /// Members of rings other than `mine` whose beacon was heard within `span`, ascending.
+    /// Members of rings other than `mine` whose beacon was heard within `span` and that are not held
+    /// down, ascending. Not to list a held-down member tells it not to try: else two members that
+    /// hold each other down in turn would try in turn for ever.
     pub(super) fn heard_of_others(&self, mine: RingId, now: Time, span: Duration) -> Vec<NodeId> {
         let of_others = |peer: &Peer| {
-            peer.beacon
-                .is_some_and(|(ring, at)| ring != mine && now.since(at) <= span)
+            peer.beacon.is_some_and(|(ring, at)| ring != mine && now.since(at) <= span)
         };
-        let heard = self
-            .by_id
-            .iter()
-            .filter(|(_, peer)| of_others(peer))
-            .map(|(id, _)| *id);
-        heard.take(MEMBERS_MAX).collect()
+        let heard = self.by_id.iter().filter(|(_, peer)| of_others(peer)).map(|(id, _)| *id);
+        heard.filter(|id| !self.is_held_down(*id, now)).take(MEMBERS_MAX).collect()
     }
 
     /// Whether `node` was heard at or after `since`.
     pub(super) fn heard_since(&self, node: NodeId, since: Time) -> bool {
-        self.by_id
-            .get(&node)
-            .is_some_and(|peer| peer.heard_at >= since)
+        self.by_id.get(&node).is_some_and(|peer| peer.heard_at >= since)
     }
 
     /// Holds `node` down for 1, 2, 4 … consensus timeouts; from 1 again after a long good time.
@@ -104,10 +94,7 @@ impl Peers {
             Some(held) => (held.timeouts * 2).min(HOLD_DOWN_MAX),
             None => 1,
         };
-        peer.held_down = Some(HoldDown {
-            until: now + consensus * timeouts,
-            timeouts,
-        });
+        peer.held_down = Some(HoldDown { until: now + consensus * timeouts, timeouts });
     }
 
     /// Whether frames of `node` open no gather now.

@@ -49,16 +49,7 @@ impl Proposal {
         #[expect(clippy::cast_possible_truncation, reason = "members are at most 128")]
         let next_hop = me as u16;
         let (sent, step) = (Vec::new(), Step::FirstPass);
-        Self {
-            roster,
-            me,
-            entry,
-            next_hop,
-            step,
-            sent,
-            repeat_at: None,
-            lost_at: Some(lost_at),
-        }
+        Self { roster, me, entry, next_hop, step, sent, repeat_at: None, lost_at: Some(lost_at) }
     }
 
     pub(super) fn ring(&self) -> RingId {

@@ -42,10 +42,7 @@ impl Membership {
     }
 
     pub(super) fn handle_frozen(&mut self, now: Time, frozen: Frozen) {
-        debug_assert_eq!(
-            frozen.installed, self.installed.ring,
-            "Installed comes before Frozen"
-        );
+        debug_assert_eq!(frozen.installed, self.installed.ring, "Installed comes before Frozen");
         self.worker = Worker::Frozen(frozen);
         if let State::Gather(gather) = &mut self.state {
             // The first join leaves now.
@@ -75,8 +72,7 @@ impl Membership {
             self.installed = roster;
         }
         if self.installed.ring == ring {
-            self.notices
-                .push_back(Notice::Installed(std::sync::Arc::clone(&self.installed)));
+            self.notices.push_back(Notice::Installed(std::sync::Arc::clone(&self.installed)));
         }
     }
 

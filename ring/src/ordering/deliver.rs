@@ -32,8 +32,7 @@ impl Ordering {
             self.write_packet(now, at, ConfigurationKind::Regular, packet);
         }
         let ring = &mut self.installed.ring;
-        ring.window
-            .release(ring.stable.min(self.installed.delivered));
+        ring.window.release(ring.stable.min(self.installed.delivered));
     }
 
     /// A ring of one: what is numbered is held by everybody at once.
@@ -62,13 +61,10 @@ impl Ordering {
         let ring = &self.installed.ring;
         let incarnation = Self::incarnation_on(&ring.roster, packet.originator);
         let ring = ring.id();
-        let delivered = DeliveredPacket {
-            ring,
-            seq,
-            in_configuration,
-            incarnation,
-            packet,
-        };
+        if packet.originator == self.identity.member.id {
+            self.own_delivered += u64::from(packet.messages_completed());
+        }
+        let delivered = DeliveredPacket { ring, seq, in_configuration, incarnation, packet };
         self.record_deliveries(now, &delivered);
         self.installed.delivered = self.installed.delivered.max(seq);
         self.counters.packets_delivered += 1;
@@ -108,9 +104,7 @@ impl Ordering {
 
     /// After a leave was asked for: everything accepted is delivered here and held by all.
     pub(super) fn report_drained(&mut self) {
-        let Self {
-            installed, phase, ..
-        } = self;
+        let Self { installed, phase, .. } = self;
         let runs = matches!(phase, Phase::Alone | Phase::Operational);
         let reached = installed.delivered.min(installed.ring.stable) >= installed.last_own;
         let done = self.backlog.is_closed() && self.backlog.is_empty() && runs && reached;

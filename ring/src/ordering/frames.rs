@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::ring::Place;
-use super::{Ordering, Outgoing, Phase};
+use super::{Ordering, Phase};
 use crate::counters::Ignored;
 use crate::slots::Slot;
 use crate::time::Time;
@@ -43,11 +43,7 @@ impl Ordering {
             Phase::Recovering(recovery) => recovery.slots.resolve(data.seq) != Slot::New,
             _ => false,
         };
-        let origin = if recovered {
-            &self.installed.ring.roster
-        } else {
-            &ring.roster
-        };
+        let origin = if recovered { &self.installed.ring.roster } else { &ring.roster };
         let foreign = matches!(&self.phase, Phase::Recovering(recovery)
             if recovery.slots.resolve(data.seq) == Slot::Foreign);
         if !foreign && origin.index_of(data.packet.originator).is_none() {
@@ -74,14 +70,12 @@ impl Ordering {
     }
 
     fn handle_token(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {
-        let mut token = std::mem::take(&mut self.scratch);
-        let parsed = token
-            .parse_into(frame, self.identity.cluster)
-            .map_err(Ignored::from);
+        let mut token = std::mem::take(&mut self.scratch.token);
+        let parsed = token.parse_into(frame, self.identity.cluster).map_err(Ignored::from);
         let admitted = parsed.and_then(|()| self.admit(now, &token));
         match admitted {
             Ok(()) => self.visit(now, token),
-            Err(_) => self.scratch = token,
+            Err(_) => self.scratch.token = token,
         }
         admitted
     }
@@ -93,9 +87,13 @@ impl Ordering {
         if admitted == Err(Ignored::StaleToken) {
             ring.rotation.heard_at = now;
             let handled_last = token.hop + ring.roster.len() as u64 == ring.rotation.next_hop;
-            // Its sender has no sign that I got it: perhaps my copy was lost as well.
-            if handled_last && matches!(ring.rotation.place, Place::Sent { .. }) {
-                self.send_token_again();
+            // Its sender has no sign that I got it: perhaps my copy was lost as well. A copy that
+            // left a moment ago is not repeated, or a doubled token would circle for ever.
+            if handled_last
+                && let Place::Sent { sent_at, retransmit_at, .. } = ring.rotation.place
+                && 2 * now.since(sent_at) >= retransmit_at.since(sent_at)
+            {
+                self.retransmit(now);
             }
         }
         admitted
@@ -121,12 +119,5 @@ impl Ordering {
             _ if ring != self.active().id() => Err(Ignored::OtherRing),
             _ => Ok(()),
         }
-    }
-
-    pub(super) fn send_token_again(&mut self) {
-        let ring = self.active();
-        let successor = ring.roster.successor(ring.me).endpoint;
-        self.counters.token_retransmits += 1;
-        self.outbox.push_back(Outgoing::Token(successor));
     }
 }

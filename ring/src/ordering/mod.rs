@@ -31,9 +31,10 @@ use crate::trace::{self, ContentHash};
 use crate::window::Window;
 use crate::wire::data::Data;
 use crate::wire::hold_cancel::HoldCancel;
-use crate::wire::token::Token;
+use crate::wire::token::{REQUESTS_MAX, Request, Token};
 use crate::wire::{ClusterTag, body_bytes_max};
-use ring::{Recovery, Ring};
+pub use ring::Recovery;
+use ring::Ring;
 
 /// Who a member is and how it runs: the fixed facts of one incarnation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,16 +110,46 @@ pub struct Ordering {
     installed: Installed,
     phase: Phase,
     /// An adoption that waits until the application has taken what the last one decided.
-    waiting: Option<Box<crate::handoff::Recover>>,
+    waiting: Option<Box<Recovery>>,
     backlog: Backlog,
     arena: Arena,
     outbox: VecDeque<Outgoing>,
     stream: VecDeque<Delivery>,
     reports: VecDeque<Report>,
     trace: Option<TraceLog>,
-    scratch: Token,
+    scratch: Scratch,
     drained: bool,
+    /// Own messages written to the delivery stream.
+    own_delivered: u64,
     counters: DataCounters,
+}
+
+/// Memory that a token visit uses over and over.
+#[derive(Debug)]
+struct Scratch {
+    token: Token,
+    /// Packets of this visit that leave after the token.
+    post_token: VecDeque<Data>,
+    /// Requested packets multicast in this visit.
+    served: Vec<Seq>,
+    /// Requests that go on with the token.
+    passed_on: Vec<Request>,
+}
+
+impl Scratch {
+    fn new(params: &Params) -> Self {
+        Self {
+            token: Token::with_capacity(),
+            post_token: VecDeque::with_capacity(params.accelerated_packets as usize + 1),
+            served: Vec::with_capacity(params.retransmit_packets as usize),
+            passed_on: Vec::with_capacity(REQUESTS_MAX),
+        }
+    }
+}
+
+/// Frames that one cycle puts out: what a visit numbers and repairs, and a few others.
+const fn outbox_frames(params: &Params) -> usize {
+    params.personal_packets as usize + params.retransmit_packets as usize + 8
 }
 
 #[derive(Debug, Default)]
@@ -142,21 +173,22 @@ impl Ordering {
         let window = Window::new(params.window_packets, Seq::ZERO);
         let mut ordering = Self {
             installed: Installed {
-                ring: Ring::new(roster, 0, window, now),
+                ring: Ring::new(roster, 0, window),
                 delivered: Seq::ZERO,
                 obligations: MemberMask::default(),
                 last_own: Seq::ZERO,
             },
             phase: Phase::Alone,
             waiting: None,
-            backlog: Backlog::new(),
+            backlog: Backlog::with_capacity(params.backlog_messages),
             arena: Arena::default(),
-            outbox: VecDeque::with_capacity(params.global_packets as usize),
+            outbox: VecDeque::with_capacity(outbox_frames(&params)),
             stream: VecDeque::with_capacity(params.window_packets + params.stream_packets),
             reports: VecDeque::with_capacity(16),
             trace: traced.then(TraceLog::default),
-            scratch: Token::with_capacity(),
+            scratch: Scratch::new(&params),
             drained: false,
+            own_delivered: 0,
             counters: DataCounters::default(),
             identity,
             params,
@@ -177,6 +209,13 @@ impl Ordering {
         &self.active().roster
     }
 
+    /// The packets of that ring are numbered from the next; what is numbered up to here stands for
+    /// packets of the rings before it.
+    #[must_use]
+    pub fn running_start(&self) -> Seq {
+        self.active().start
+    }
+
     /// Whether the packet at `seq` of the installed ring is held here or was.
     #[must_use]
     pub fn holds(&self, seq: Seq) -> bool {
@@ -191,16 +230,43 @@ impl Ordering {
 
     /// The obligation set (EVS step 1).
     pub fn obligations(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.installed
-            .ring
-            .roster
-            .select(self.installed.obligations)
+        self.installed.ring.roster.select(self.installed.obligations)
     }
 
     /// Room for another message: [`Ordering::submit`] would not refuse it as full.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.backlog.has_room(&self.params)
+    }
+
+    /// Nothing is under way here: every accepted message has its number, everything numbered on
+    /// the installed ring is held by all and written to the delivery stream.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let Installed { ring, delivered, .. } = &self.installed;
+        let runs = matches!(self.phase, Phase::Alone | Phase::Operational);
+        let highest = ring.window.highest();
+        let done = ring.stable >= highest && *delivered >= highest;
+        // A ring of one keeps its stable where its last packet was.
+        runs && self.backlog.is_empty() && (done || highest == ring.start)
+    }
+
+    /// Nothing is expected to happen soon: the token left here with nothing to do for anybody, or
+    /// there is none. A thread may sleep then; what wakes the ring wakes it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let at_rest = match &self.phase {
+            Phase::Alone | Phase::Frozen => true,
+            Phase::Operational => self.installed.ring.rotation.idle,
+            Phase::Recovering(_) => false,
+        };
+        at_rest && self.backlog.is_empty()
+    }
+
+    /// Messages accepted here and not yet delivered here: what a member that ends now loses.
+    #[must_use]
+    pub const fn undelivered(&self) -> u64 {
+        self.backlog.accepted() - self.own_delivered
     }
 
     /// Nothing accepted waits for a number.
@@ -252,9 +318,9 @@ impl Ordering {
     /// of one, delivers, releases, adopts. Once a cycle, after the inputs.
     pub fn advance(&mut self, now: Time) {
         if self.stream.len() <= self.params.stream_packets
-            && let Some(recover) = self.waiting.take()
+            && let Some(recovery) = self.waiting.take()
         {
-            self.adopt(now, *recover);
+            self.adopt(now, recovery);
         }
         if matches!(self.phase, Phase::Alone) {
             self.number_alone(now);
@@ -268,13 +334,13 @@ impl Ordering {
     pub fn handle_directive(&mut self, now: Time, directive: Directive) {
         match directive {
             Directive::Freeze { ring } => self.freeze(ring),
-            Directive::Recover(recover) => {
+            Directive::Recover(recovery) => {
                 if self.stream.len() > self.params.stream_packets {
                     // The application has not taken what the last installation decided: wait for
                     // it, or undelivered configurations would pile up without bound.
-                    self.waiting = Some(recover);
+                    self.waiting = Some(recovery);
                 } else {
-                    self.adopt(now, *recover);
+                    self.adopt(now, recovery);
                 }
             }
             Directive::Originate { ring } => self.originate(now, ring),
@@ -288,24 +354,15 @@ impl Ordering {
         Some(match self.outbox.pop_front()? {
             Outgoing::Data(data) => {
                 data.emit_head(cluster, head);
-                DataTransmit {
-                    to: DataDestination::Group,
-                    body: data.packet.body,
-                }
+                DataTransmit { to: DataDestination::Group, body: data.packet.body }
             }
             Outgoing::Token(to) => {
                 head.extend_from_slice(&self.active().rotation.frame);
-                DataTransmit {
-                    to: DataDestination::Member(to),
-                    body: Bytes::new(),
-                }
+                DataTransmit { to: DataDestination::Member(to), body: Bytes::new() }
             }
             Outgoing::HoldCancel(to, hold_cancel) => {
                 hold_cancel.emit(cluster, head);
-                DataTransmit {
-                    to: DataDestination::Member(to),
-                    body: Bytes::new(),
-                }
+                DataTransmit { to: DataDestination::Member(to), body: Bytes::new() }
             }
         })
     }
@@ -323,10 +380,7 @@ impl Ordering {
     /// The history since the last call, in order; to be written before the frames and deliveries
     /// of the same cycle leave.
     pub fn take_trace(&mut self) -> Vec<trace::Entry> {
-        self.trace
-            .as_mut()
-            .map(|log| std::mem::take(&mut log.entries))
-            .unwrap_or_default()
+        self.trace.as_mut().map(|log| std::mem::take(&mut log.entries)).unwrap_or_default()
     }
 
     fn active(&self) -> &Ring {
@@ -344,22 +398,12 @@ impl Ordering {
     }
 
     const fn own_message(&self, counter: u64) -> MessageId {
-        let Member {
-            id: sender,
-            incarnation,
-            ..
-        } = self.identity.member;
-        MessageId {
-            sender,
-            incarnation,
-            counter,
-        }
+        let Member { id: sender, incarnation, .. } = self.identity.member;
+        MessageId { sender, incarnation, counter }
     }
 
     fn frozen_report(&self, asked: RingId) -> Frozen {
-        let Installed {
-            ring, obligations, ..
-        } = &self.installed;
+        let Installed { ring, obligations, .. } = &self.installed;
         Frozen {
             asked,
             installed: ring.id(),
@@ -390,16 +434,7 @@ impl Ordering {
             roster.select(members).collect()
         };
         let ring = roster.ring;
-        self.write(
-            now,
-            Configuration {
-                kind,
-                ring,
-                previous,
-                members,
-                eligible: None,
-            },
-        );
+        self.write(now, Configuration { kind, ring, previous, members, eligible: None });
     }
 
     fn write(&mut self, now: Time, configuration: Configuration) {
@@ -411,8 +446,7 @@ impl Ordering {
             }
         }
         self.record(now, trace::Event::Configuration(configuration.clone()));
-        self.stream
-            .push_back(Delivery::Configuration(configuration));
+        self.stream.push_back(Delivery::Configuration(configuration));
     }
 
     fn record(&mut self, time: Time, event: trace::Event) {
@@ -423,8 +457,6 @@ impl Ordering {
 
     /// The life of `node` on a ring.
     fn incarnation_on(roster: &Roster, node: NodeId) -> Incarnation {
-        roster
-            .index_of(node)
-            .map_or(Incarnation::default(), |i| roster.members[i].incarnation)
+        roster.index_of(node).map_or(Incarnation::default(), |i| roster.members[i].incarnation)
     }
 }

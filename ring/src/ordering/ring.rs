@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::counters::Ignored;
 use crate::handoff::Recover;
-use crate::id::RingId;
+use crate::id::{NodeId, RingId};
 use crate::packet::Packet;
 use crate::params::Params;
 use crate::roster::{MemberMask, Roster};
@@ -22,21 +22,18 @@ pub(super) struct Ring {
     /// My place in ring order.
     pub(super) me: usize,
     pub(super) window: Window,
+    /// Its own packets are numbered from the next: 0, or the install point.
+    pub(super) start: Seq,
     /// Least aru of all members, merged by maximum over every token seen. Never falls.
     pub(super) stable: Seq,
     pub(super) rotation: Rotation,
 }
 
 impl Ring {
-    pub(super) fn new(roster: Arc<Roster>, me: usize, window: Window, now: Time) -> Self {
-        let rotation = Rotation::new(me, roster.len(), window.aru(), now);
-        Self {
-            roster,
-            me,
-            window,
-            stable: Seq::ZERO,
-            rotation,
-        }
+    pub(super) fn new(roster: Arc<Roster>, me: usize, window: Window) -> Self {
+        let start = window.aru();
+        let rotation = Rotation::new(me, roster.len(), start);
+        Self { roster, me, window, start, stable: Seq::ZERO, rotation }
     }
 
     pub(super) fn id(&self) -> RingId {
@@ -115,6 +112,8 @@ pub(super) enum Place {
     Away,
     /// Sent to my successor, without a sign yet that it got there.
     Sent {
+        /// When it was sent last.
+        sent_at: Time,
         /// When it is sent again.
         retransmit_at: Time,
         /// Times it was sent again.
@@ -129,7 +128,7 @@ pub(super) enum Place {
 }
 
 impl Rotation {
-    fn new(me: usize, members: usize, start: Seq, now: Time) -> Self {
+    fn new(me: usize, members: usize, start: Seq) -> Self {
         Self {
             next_hop: me as u64,
             seen: vec![Promise::default(); members],
@@ -145,11 +144,16 @@ impl Rotation {
             idle: false,
             cancelled: false,
             place: Place::Away,
-            visited_at: now,
+            visited_at: Time::ZERO,
             measured: None,
-            heard_at: now,
+            heard_at: Time::ZERO,
             cancel_at: None,
         }
+    }
+
+    /// The ring begins to run here: its timers count from now.
+    pub(super) const fn begin(&mut self, now: Time) {
+        (self.visited_at, self.heard_at) = (now, now);
     }
 
     /// Takes a data frame's hop as a sign of where the token is.
@@ -163,27 +167,26 @@ impl Rotation {
     }
 
     /// Silence before a token that I sent is sent again: a few measured rotations, doubled each
-    /// time; longer when the ring may be holding it.
+    /// time up to a bound. Longer the first time when the ring may be holding it; not again, or
+    /// an idle ring would give its token up after one or two repeats.
     pub(super) fn patience(&self, params: &Params, retransmits: u32, idle: bool) -> Duration {
         let ceiling = params.token_retransmit();
         let measured = self.measured.unwrap_or(ceiling) * 4;
         let floor = Duration::from_millis(1);
         let patience = (measured.max(floor) * (1 << retransmits.min(8))).min(ceiling);
-        if idle {
-            patience + params.hold
-        } else {
-            patience
-        }
+        if idle && retransmits == 0 { patience + params.hold } else { patience }
     }
 }
 
-/// A ring that is adopted but not installed, and what is recovered on it.
+/// A ring that is adopted but not installed, and what is recovered on it. Control makes it with
+/// all its memory; the worker gives it back for freeing.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub struct Recovery {
     pub(super) ring: Ring,
     pub(super) slots: SlotMap,
     /// T, over the installed ring's roster.
     pub(super) transitional: MemberMask,
+    pub(super) transitional_ids: Arc<[NodeId]>,
     /// Obligation sets of T's entries, over the installed ring's roster.
     pub(super) obligations: MemberMask,
     /// S: the greatest stable in T's entries.
@@ -200,30 +203,21 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    pub(super) fn new(directive: Recover, me: usize, now: Time) -> Self {
-        let Recover {
-            roster,
-            slots,
-            transitional,
-            obligations,
-            stable,
-            complete,
-            mut window,
-        } = directive;
-        window.restart(slots.install_point);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "bounded by the members' windows"
-        )]
-        let voids = vec![false; slots.install_point.0 as usize];
-        let ring = Ring::new(roster, me, window, now);
+    /// What the member at place `me` of the new ring's roster adopts.
+    #[must_use]
+    pub fn new(recover: Recover, me: usize, params: &Params) -> Self {
+        let start = recover.slots.install_point;
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the members' windows")]
+        let voids = vec![false; start.0 as usize];
+        let window = Window::new(params.window_packets, start);
         Self {
-            ring,
-            slots,
-            transitional,
-            obligations,
-            stable,
-            complete,
+            ring: Ring::new(recover.roster, me, window),
+            slots: recover.slots,
+            transitional: recover.transitional,
+            transitional_ids: recover.transitional_ids,
+            obligations: recover.obligations,
+            stable: recover.stable,
+            complete: recover.complete,
             voids,
             aru: Seq::ZERO,
             acknowledged: false,
@@ -251,9 +245,7 @@ impl Recovery {
 
     /// Missing slots, ascending, as (first, last).
     pub(super) fn holes<'a>(&'a self, old: &'a Window) -> impl Iterator<Item = (Seq, Seq)> + 'a {
-        window::holes(self.aru, self.slots.install_point, |slot| {
-            self.counts(old, slot)
-        })
+        window::holes(self.aru, self.slots.install_point, |slot| self.counts(old, slot))
     }
 
     /// Marks every missing slot in the range as held by nobody in T; yields how many.
@@ -286,10 +278,7 @@ impl Recovery {
 }
 
 /// Slots count from 1.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "bounded by the members' windows"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "bounded by the members' windows")]
 const fn index(slot: Seq) -> usize {
     (slot.0 as usize).wrapping_sub(1)
 }

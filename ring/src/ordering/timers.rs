@@ -9,7 +9,7 @@
 //! | loss | a token circulates | reports the token lost |
 
 use super::ring::Place;
-use super::{Ordering, Phase};
+use super::{Ordering, Outgoing, Phase};
 use crate::handoff::Report;
 use crate::time::Time;
 
@@ -27,10 +27,7 @@ impl Ordering {
             Place::Held { until, .. } => Some(until),
         };
         let loss = rotation.heard_at + self.params.token_loss;
-        [place, rotation.cancel_at, Some(loss)]
-            .into_iter()
-            .flatten()
-            .min()
+        [place, rotation.cancel_at, Some(loss)].into_iter().flatten().min()
     }
 
     /// Acts on every timer that is due.
@@ -53,20 +50,23 @@ impl Ordering {
             // Said once per period: control may be busy with something that makes it moot.
             self.active_mut().rotation.heard_at = now;
             let ring = self.active().id();
-            self.reports.push_back(Report::TokenLost { ring });
+            let said = |report: &Report| matches!(report, Report::TokenLost { .. });
+            if !self.reports.iter().any(said) {
+                self.reports.push_back(Report::TokenLost { ring });
+            }
         }
     }
 
-    fn retransmit(&mut self, now: Time) {
-        let rotation = &self.active().rotation;
-        if let Place::Sent { retransmits, .. } = rotation.place {
-            let retransmits = retransmits + 1;
-            let retransmit_at = now + rotation.patience(&self.params, retransmits, rotation.idle);
-            self.active_mut().rotation.place = Place::Sent {
-                retransmit_at,
-                retransmits,
-            };
-            self.send_token_again();
-        }
+    /// Sends the token again, and more patiently from then on.
+    pub(super) fn retransmit(&mut self, now: Time) {
+        let ring = self.active();
+        let Place::Sent { retransmits, .. } = ring.rotation.place else { return };
+        let retransmits = retransmits + 1;
+        let patience = ring.rotation.patience(&self.params, retransmits, ring.rotation.idle);
+        let successor = ring.roster.successor(ring.me).endpoint;
+        let retransmit_at = now + patience;
+        self.active_mut().rotation.place = Place::Sent { sent_at: now, retransmit_at, retransmits };
+        self.counters.token_retransmits += 1;
+        self.outbox.push_back(Outgoing::Token(successor));
     }
 }

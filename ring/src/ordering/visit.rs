@@ -1,8 +1,6 @@
 //! A token visit, in the order of `PROTOCOL.md` §2: repair, promise, install, number, request,
 //! forward, and only then the packets that may follow the token.
 
-use std::collections::VecDeque;
-
 use super::ring::Place;
 use super::{Ordering, Outgoing, Phase};
 use crate::backlog::Numbered;
@@ -39,13 +37,12 @@ impl Ordering {
 
     /// Steps 3 to 9: everything that depends on what this member has to send.
     pub(super) fn finish_visit(&mut self, now: Time, mut token: Token, repaired: u32) {
-        let post_token = self.number(now, &mut token, repaired);
+        self.number(now, &mut token, repaired);
         self.request_holes(&mut token);
         self.write_promise(&mut token);
         self.note_stable(&token);
         self.forward(now, token);
-        self.outbox
-            .extend(post_token.into_iter().map(Outgoing::Data));
+        self.outbox.extend(self.scratch.post_token.drain(..).map(Outgoing::Data));
         self.deliver(now);
     }
 
@@ -87,16 +84,11 @@ impl Ordering {
             // shows the install point only once my obligations are taken on (EVS step 5.c).
             Phase::Recovering(recovery) if recovery.acknowledged => recovery.slots.install_point,
             Phase::Recovering(recovery) => {
-                recovery
-                    .aru
-                    .min(Seq(recovery.slots.install_point.0.saturating_sub(1)))
+                recovery.aru.min(Seq(recovery.slots.install_point.0.saturating_sub(1)))
             }
             Phase::Alone | Phase::Operational | Phase::Frozen => window.aru(),
         };
-        Promise {
-            aru,
-            ceiling: window.ceiling(),
-        }
+        Promise { aru, ceiling: window.ceiling() }
     }
 
     /// stable = least aru: each number was written by its owner, so the least of them is what
@@ -108,8 +100,7 @@ impl Ordering {
 
     /// Steps 3 to 5: numbers as many packets as flow control allows and multicasts all but the
     /// last few, which may follow the token.
-    fn number(&mut self, now: Time, token: &mut Token, repaired: u32) -> VecDeque<Data> {
-        let mut post_token = VecDeque::new();
+    fn number(&mut self, now: Time, token: &mut Token, repaired: u32) {
         let mut sent = repaired;
         let waiting = self.backlog.packets(self.body_bytes());
         // Application messages wait for the new regular configuration (EVS step 2).
@@ -133,32 +124,25 @@ impl Ordering {
                 };
                 token.seq = token.seq.next();
                 sent += 1;
+                let post_token = &mut self.scratch.post_token;
                 post_token.push_back(data);
                 if post_token.len() > self.params.accelerated_packets as usize {
-                    self.outbox
-                        .extend(post_token.pop_front().map(Outgoing::Data));
+                    self.outbox.extend(post_token.pop_front().map(Outgoing::Data));
                 }
             }
         }
-        for data in &mut post_token {
+        for data in &mut self.scratch.post_token {
             data.post_token = true;
         }
         self.account(token, sent);
-        post_token
     }
 
     /// fcc and backlog carry every member's last contribution; mine is replaced.
     fn account(&mut self, token: &mut Token, sent: u32) {
         let backlog = self.backlog.packets(self.body_bytes());
         let rotation = &mut self.active_mut().rotation;
-        token.fcc = token
-            .fcc
-            .saturating_sub(rotation.last_sent)
-            .saturating_add(sent);
-        token.backlog = token
-            .backlog
-            .saturating_sub(rotation.last_backlog)
-            .saturating_add(backlog);
+        token.fcc = token.fcc.saturating_sub(rotation.last_sent).saturating_add(sent);
+        token.backlog = token.backlog.saturating_sub(rotation.last_backlog).saturating_add(backlog);
         rotation.last_sent = sent;
         rotation.last_backlog = backlog;
     }
@@ -174,19 +158,8 @@ impl Ordering {
         self.installed.last_own = seq;
         let ring = &mut self.installed.ring;
         let inserted = ring.window.insert(seq, packet.clone());
-        debug_assert_eq!(
-            inserted,
-            Inserted::New,
-            "a number is given once, below my ceiling"
-        );
-        Some(Data {
-            transmitter: me,
-            ring: ring.id(),
-            seq,
-            hop,
-            post_token: false,
-            packet,
-        })
+        debug_assert_eq!(inserted, Inserted::New, "a number is given once, below my ceiling");
+        Some(Data { transmitter: me, ring: ring.id(), seq, hop, post_token: false, packet })
     }
 
     /// EVS `send`: a message is originated when its last fragment gets a number.
@@ -197,15 +170,7 @@ impl Ordering {
         let (ring, service) = (self.installed.ring.id(), packet.service);
         let mut record = |counter, payload: &[u8]| {
             let (message, hash) = (self.own_message(counter), ContentHash::of(payload));
-            self.record(
-                now,
-                Event::Send {
-                    message,
-                    ring,
-                    service,
-                    hash,
-                },
-            );
+            self.record(now, Event::Send { message, ring, service, hash });
         };
         match packet.content {
             Content::Messages { .. } => {
@@ -239,13 +204,10 @@ impl Ordering {
         rotation.frame.clear();
         token.emit(cluster, &mut rotation.frame);
         let retransmit_at = now + patience;
-        rotation.place = Place::Sent {
-            retransmit_at,
-            retransmits: 0,
-        };
+        rotation.place = Place::Sent { sent_at: now, retransmit_at, retransmits: 0 };
         let successor = ring.roster.successor(ring.me).endpoint;
         self.outbox.push_back(Outgoing::Token(successor));
-        self.scratch = token;
+        self.scratch.token = token;
     }
 
     /// The representative keeps the token of an idle ring for a while: only when everybody has

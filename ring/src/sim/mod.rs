@@ -1,3 +1,25 @@
 //! The seeded cluster simulator and the judge of histories.
+//!
+//! A whole cluster in one thread, every choice from one seed: the network between the members,
+//! what their applications publish, when directives, reports and storage writes cross, and every
+//! fault. The members run the very cycles that the engine's threads run.
 
 pub mod check;
+
+mod fault;
+mod god;
+mod network;
+mod node;
+mod plan;
+mod rng;
+mod run;
+mod stats;
+mod workload;
+mod world;
+
+#[cfg(test)]
+mod calm_tests;
+
+pub use plan::Profile;
+pub use run::{Failure, Outcome, Scenario, run};
+pub use stats::Stats;

@@ -48,11 +48,7 @@ impl Beacon {
 
     /// Appends the frame to `out`.
     pub fn emit(&self, cluster: ClusterTag, out: &mut Vec<u8>) {
-        Header {
-            kind: Kind::Beacon,
-            sender: self.sender,
-        }
-        .emit(cluster, out);
+        Header { kind: Kind::Beacon, sender: self.sender }.emit(cluster, out);
         out.put_u64_le(self.incarnation.0);
         fields::put_ring(out, self.ring);
         fields::put_node_set(out, &self.heard);

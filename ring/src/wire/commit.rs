@@ -63,14 +63,7 @@ impl Commit {
         let members = members(&mut from)?;
         let entries = entries(&mut from, members.len())?;
         fields::end(from)?;
-        let commit = Self {
-            sender: header.sender,
-            ring,
-            hop,
-            mtu_bytes,
-            members,
-            entries,
-        };
+        let commit = Self { sender: header.sender, ring, hop, mtu_bytes, members, entries };
         commit.validate()?;
         Ok(commit)
     }
@@ -82,14 +75,8 @@ impl Commit {
         let representative_first = self.members[0].id == self.ring.representative;
         let visited = hop >= 1 && hop <= 2 * n && self.entries.len() == hop.min(n);
         // A ring is installed before a newer one is proposed, by everybody.
-        let older = self
-            .entries
-            .iter()
-            .all(|entry| entry.installed.epoch < self.ring.epoch);
-        let lived = self
-            .members
-            .iter()
-            .all(|member| member.incarnation < self.ring.epoch);
+        let older = self.entries.iter().all(|entry| entry.installed.epoch < self.ring.epoch);
+        let lived = self.members.iter().all(|member| member.incarnation < self.ring.epoch);
         if mtu_ok && representative_first && visited && older && lived {
             Ok(())
         } else {
@@ -99,11 +86,7 @@ impl Commit {
 
     /// Appends the frame to `out`.
     pub fn emit(&self, cluster: ClusterTag, out: &mut Vec<u8>) {
-        Header {
-            kind: Kind::Commit,
-            sender: self.sender,
-        }
-        .emit(cluster, out);
+        Header { kind: Kind::Commit, sender: self.sender }.emit(cluster, out);
         fields::put_ring(out, self.ring);
         out.put_u16_le(self.hop);
         out.put_u16_le(self.mtu_bytes);

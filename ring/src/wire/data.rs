@@ -60,32 +60,16 @@ impl Data {
         if seq == Seq::ZERO || first_message == 0 {
             return Err(Malformed::Range);
         }
-        let packet = Packet {
-            originator,
-            first_message,
-            service,
-            content,
-            body: frame.slice(HEAD_BYTES..),
-        };
+        let packet =
+            Packet { originator, first_message, service, content, body: frame.slice(HEAD_BYTES..) };
         packet.validate()?;
         let post_token = flags & POST_TOKEN != 0;
-        Ok(Self {
-            transmitter: header.sender,
-            ring,
-            seq,
-            hop,
-            post_token,
-            packet,
-        })
+        Ok(Self { transmitter: header.sender, ring, seq, hop, post_token, packet })
     }
 
     /// Appends everything in front of the body to `out`.
     pub fn emit_head(&self, cluster: ClusterTag, out: &mut Vec<u8>) {
-        Header {
-            kind: Kind::Data,
-            sender: self.transmitter,
-        }
-        .emit(cluster, out);
+        Header { kind: Kind::Data, sender: self.transmitter }.emit(cluster, out);
         fields::put_ring(out, self.ring);
         out.put_u64_le(self.seq.0);
         out.put_u64_le(self.hop);
@@ -116,10 +100,7 @@ const fn service_code(service: Service) -> u8 {
 }
 
 fn service(code: u8) -> Result<Service, Malformed> {
-    Service::ALL
-        .into_iter()
-        .find(|s| service_code(*s) == code)
-        .ok_or(Malformed::Range)
+    Service::ALL.into_iter().find(|s| service_code(*s) == code).ok_or(Malformed::Range)
 }
 
 const fn content(code: u8, count: u16) -> Result<Content, Malformed> {

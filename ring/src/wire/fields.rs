@@ -41,18 +41,11 @@ pub(super) fn epoch(from: &mut &[u8]) -> Result<Epoch, Malformed> {
 /// 53 in all) can be written into a history exactly, and no sum of a seq and a window overflows.
 pub(super) fn seq(from: &mut &[u8]) -> Result<Seq, Malformed> {
     let seq = u64(from)?;
-    if seq >= 1 << 37 {
-        Err(Malformed::Range)
-    } else {
-        Ok(Seq(seq))
-    }
+    if seq >= 1 << 37 { Err(Malformed::Range) } else { Ok(Seq(seq)) }
 }
 
 pub(super) fn ring(from: &mut &[u8]) -> Result<RingId, Malformed> {
-    Ok(RingId {
-        epoch: epoch(from)?,
-        representative: node(from)?,
-    })
+    Ok(RingId { epoch: epoch(from)?, representative: node(from)? })
 }
 
 pub(super) fn put_ring(out: &mut Vec<u8>, ring: RingId) {
@@ -75,11 +68,7 @@ pub(super) fn put_endpoint(out: &mut Vec<u8>, endpoint: Endpoint) {
 }
 
 pub(super) fn member(from: &mut &[u8]) -> Result<Member, Malformed> {
-    Ok(Member {
-        id: node(from)?,
-        incarnation: epoch(from)?,
-        endpoint: endpoint(from)?,
-    })
+    Ok(Member { id: node(from)?, incarnation: epoch(from)?, endpoint: endpoint(from)? })
 }
 
 pub(super) fn put_member(out: &mut Vec<u8>, member: &Member) {
@@ -91,11 +80,7 @@ pub(super) fn put_member(out: &mut Vec<u8>, member: &Member) {
 /// How many of something follow: at most [`MEMBERS_MAX`].
 pub(super) fn count(from: &mut &[u8]) -> Result<usize, Malformed> {
     let count = usize::from(u8(from)?);
-    if count > MEMBERS_MAX {
-        Err(Malformed::Count)
-    } else {
-        Ok(count)
-    }
+    if count > MEMBERS_MAX { Err(Malformed::Count) } else { Ok(count) }
 }
 
 /// Writes a length that its owner keeps within [`MEMBERS_MAX`].
@@ -129,9 +114,5 @@ pub(super) fn put_node_set(out: &mut Vec<u8>, nodes: &[NodeId]) {
 }
 
 pub(super) fn end(from: &[u8]) -> Result<(), Malformed> {
-    if from.is_empty() {
-        Ok(())
-    } else {
-        Err(Malformed::Trailing)
-    }
+    if from.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
 }

@@ -102,10 +102,7 @@ impl Header {
         if frame.get_u64_le() != cluster.0 {
             return Err(Malformed::Cluster);
         }
-        Ok(Self {
-            kind,
-            sender: NodeId(frame.get_u32_le()),
-        })
+        Ok(Self { kind, sender: NodeId(frame.get_u32_le()) })
     }
 
     /// Appends the header to `out`.

@@ -26,19 +26,12 @@ impl HoldCancel {
         }
         let ring = fields::ring(&mut from)?;
         fields::end(from)?;
-        Ok(Self {
-            sender: header.sender,
-            ring,
-        })
+        Ok(Self { sender: header.sender, ring })
     }
 
     /// Appends the frame to `out`.
     pub fn emit(self, cluster: ClusterTag, out: &mut Vec<u8>) {
-        Header {
-            kind: Kind::HoldCancel,
-            sender: self.sender,
-        }
-        .emit(cluster, out);
+        Header { kind: Kind::HoldCancel, sender: self.sender }.emit(cluster, out);
         fields::put_ring(out, self.ring);
     }
 }

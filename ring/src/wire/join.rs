@@ -62,10 +62,7 @@ impl Join {
         let mtu_ok = (MTU_MIN_BYTES..=MTU_MAX_BYTES).contains(&usize::from(self.mtu_bytes));
         let includes_sender = self.proc_set.binary_search(&self.sender).is_ok();
         let sender_lives = self.fail_set.binary_search(&self.sender).is_err();
-        let considered = self
-            .fail_set
-            .iter()
-            .all(|node| self.proc_set.binary_search(node).is_ok());
+        let considered = self.fail_set.iter().all(|node| self.proc_set.binary_search(node).is_ok());
         let sets_ok = includes_sender && considered && (sender_lives || self.leaving);
         if mtu_ok && sets_ok && self.epoch >= self.incarnation {
             Ok(())
@@ -76,11 +73,7 @@ impl Join {
 
     /// Appends the frame to `out`.
     pub fn emit(&self, cluster: ClusterTag, out: &mut Vec<u8>) {
-        Header {
-            kind: Kind::Join,
-            sender: self.sender,
-        }
-        .emit(cluster, out);
+        Header { kind: Kind::Join, sender: self.sender }.emit(cluster, out);
         out.put_u64_le(self.incarnation.0);
         fields::put_endpoint(out, self.endpoint);
         out.put_u16_le(self.mtu_bytes);

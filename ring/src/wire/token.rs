@@ -25,11 +25,7 @@ pub const REQUESTS_MAX: usize = 64;
 pub const fn requests_max(members: usize) -> usize {
     let room = frame_bytes_max(MTU_MIN_BYTES) - HEAD_BYTES - members * MEMBER_BYTES;
     let fitting = room / REQUEST_BYTES;
-    if fitting < REQUESTS_MAX {
-        fitting
-    } else {
-        REQUESTS_MAX
-    }
+    if fitting < REQUESTS_MAX { fitting } else { REQUESTS_MAX }
 }
 
 /// What a member promises and allows.
@@ -86,10 +82,7 @@ pub struct Token {
     pub requests: Vec<Request>,
 }
 
-const _: () = assert!(
-    requests_max(MEMBERS_MAX) >= 16,
-    "the largest ring can still ask for repair"
-);
+const _: () = assert!(requests_max(MEMBERS_MAX) >= 16, "the largest ring can still ask for repair");
 
 impl Token {
     /// A token with room for the largest ring, so that parsing into it never allocates.
@@ -137,11 +130,7 @@ impl Token {
 
     /// Appends the frame to `out`.
     pub fn emit(&self, cluster: ClusterTag, out: &mut Vec<u8>) {
-        Header {
-            kind: Kind::Token,
-            sender: self.sender,
-        }
-        .emit(cluster, out);
+        Header { kind: Kind::Token, sender: self.sender }.emit(cluster, out);
         fields::put_ring(out, self.ring);
         out.put_u64_le(self.hop);
         out.put_u64_le(self.seq.0);
@@ -164,21 +153,13 @@ impl Token {
     /// What everybody holds: the least aru.
     #[must_use]
     pub fn least_aru(&self) -> Seq {
-        self.promises
-            .iter()
-            .map(|promise| promise.aru)
-            .min()
-            .unwrap_or_default()
+        self.promises.iter().map(|promise| promise.aru).min().unwrap_or_default()
     }
 
     /// What nobody may exceed: the least ceiling.
     #[must_use]
     pub fn least_ceiling(&self) -> Seq {
-        self.promises
-            .iter()
-            .map(|promise| promise.ceiling)
-            .min()
-            .unwrap_or_default()
+        self.promises.iter().map(|promise| promise.ceiling).min().unwrap_or_default()
     }
 }
 
@@ -191,10 +172,7 @@ fn promise(from: &mut &[u8], seq: Seq) -> Result<Promise, Malformed> {
     let behind = u64::from(fields::u32(from)?);
     let room = u64::from(fields::u32(from)?);
     let aru = Seq(seq.0.checked_sub(behind).ok_or(Malformed::Range)?);
-    Ok(Promise {
-        aru,
-        ceiling: aru.plus(room),
-    })
+    Ok(Promise { aru, ceiling: aru.plus(room) })
 }
 
 fn request(from: &mut &[u8], seq: Seq, members: usize) -> Result<Request, Malformed> {
@@ -202,17 +180,7 @@ fn request(from: &mut &[u8], seq: Seq, members: usize) -> Result<Request, Malfor
     let count = fields::u16(from)?;
     let by = fields::u8(from)?;
     let skip_held = fields::u8(from)?;
-    let request = Request {
-        first,
-        count,
-        by,
-        skip: skip_held >> 1,
-        held: skip_held & 1 != 0,
-    };
+    let request = Request { first, count, by, skip: skip_held >> 1, held: skip_held & 1 != 0 };
     let in_range = first > Seq::ZERO && count > 0 && request.last() <= seq;
-    if in_range && usize::from(by) < members {
-        Ok(request)
-    } else {
-        Err(Malformed::Range)
-    }
+    if in_range && usize::from(by) < members { Ok(request) } else { Err(Malformed::Range) }
 }

@@ -47,12 +47,8 @@ pub(crate) fn packages() -> Result<Vec<Package>, String> {
 
 /// The root files of all crates that have to forbid unsafe code.
 pub(crate) fn safe_roots(packages: &[Package]) -> Result<Vec<File>, String> {
-    let safe = packages
-        .iter()
-        .filter(|package| package.folder != "transport");
-    safe.flat_map(|package| &package.roots)
-        .map(|path| read(path))
-        .collect()
+    let safe = packages.iter().filter(|package| package.folder != "transport");
+    safe.flat_map(|package| &package.roots).map(|path| read(path)).collect()
 }
 
 /// Dependencies that the table does not have.
@@ -66,10 +62,7 @@ pub(crate) fn forbidden_dependencies(packages: &[Package]) -> Vec<Finding> {
             .iter()
             .find(|(name, folder, _)| *name == package.name && *folder == package.folder);
         let Some((_, _, allowed)) = entry else {
-            let cause = format!(
-                "`{}` in `{}` is not in the table",
-                package.name, package.folder
-            );
+            let cause = format!("`{}` in `{}` is not in the table", package.name, package.folder);
             findings.push(Finding::new(path, 1, cause, fix));
             continue;
         };
@@ -100,16 +93,10 @@ pub(crate) fn unlisted(packages: &[Package], has_manifest: impl Fn(&str) -> bool
 /// Crates that do not take the workspace's lints.
 pub(crate) fn unlinted(packages: &[Package]) -> Vec<Finding> {
     let takes_lints = |text: &str| {
-        let mut lines = text
-            .lines()
-            .map(str::trim)
-            .skip_while(|line| *line != "[lints]")
-            .skip(1);
+        let mut lines = text.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
         lines.any(|line| line == "workspace = true")
     };
-    let unlinted = packages
-        .iter()
-        .filter(|package| !takes_lints(&package.manifest.text));
+    let unlinted = packages.iter().filter(|package| !takes_lints(&package.manifest.text));
     unlinted
         .map(|package| {
             let cause = format!("`{}` does not take the workspace's lints", package.name);
@@ -123,22 +110,14 @@ fn package(value: &Value) -> Result<Package, String> {
     let manifest = read(&relative(text(value, "manifest_path"))?)?;
     let folder = manifest.path.trim_end_matches("/Cargo.toml").to_owned();
     let local = items(value, "dependencies").filter(|dependency| dependency["path"].is_string());
-    let dependencies = local
-        .map(|dependency| text(dependency, "name").to_owned())
-        .collect();
+    let dependencies = local.map(|dependency| text(dependency, "name").to_owned()).collect();
     let is_root =
         |target: &&Value| items(target, "kind").any(|kind| kind == "lib" || kind == "bin");
     let roots = items(value, "targets")
         .filter(is_root)
         .map(|target| relative(text(target, "src_path")))
         .collect::<Result<_, _>>()?;
-    Ok(Package {
-        name: text(value, "name").to_owned(),
-        folder,
-        manifest,
-        dependencies,
-        roots,
-    })
+    Ok(Package { name: text(value, "name").to_owned(), folder, manifest, dependencies, roots })
 }
 
 fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
@@ -157,10 +136,7 @@ fn relative(path: &str) -> Result<String, String> {
 
 fn read(path: &str) -> Result<File, String> {
     let text = fs::read_to_string(tree::root().join(path));
-    Ok(File {
-        path: path.to_owned(),
-        text: text.map_err(|error| format!("{path}: {error}"))?,
-    })
+    Ok(File { path: path.to_owned(), text: text.map_err(|error| format!("{path}: {error}"))? })
 }
 
 /// The first line that starts with the dependency's name; 1 when there is none.
@@ -169,10 +145,7 @@ fn line_of(manifest: &str, dependency: &str) -> usize {
         let rest = line.trim_start().strip_prefix(dependency);
         rest.is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
     };
-    manifest
-        .lines()
-        .position(is_its)
-        .map_or(1, |index| index + 1)
+    manifest.lines().position(is_its).map_or(1, |index| index + 1)
 }
 
 #[cfg(test)]
@@ -181,34 +154,24 @@ mod damaged {
 
     fn sample(name: &str, folder: &str, dependencies: &[&str]) -> Package {
         let head = "[package]\n\n[lints]\nworkspace = true\n\n[dependencies]\n".to_owned();
-        let text = dependencies
-            .iter()
-            .fold(head, |text, name| text + name + ".workspace = true\n");
+        let text = dependencies.iter().fold(head, |text, name| text + name + ".workspace = true\n");
         Package {
             name: name.to_owned(),
             folder: folder.to_owned(),
-            manifest: File {
-                path: format!("{folder}/Cargo.toml"),
-                text,
-            },
+            manifest: File { path: format!("{folder}/Cargo.toml"), text },
             dependencies: dependencies.iter().map(|&name| name.to_owned()).collect(),
             roots: Vec::new(),
         }
     }
 
     fn places(findings: &[Finding]) -> Vec<(&str, usize)> {
-        findings
-            .iter()
-            .map(|finding| (finding.path.as_str(), finding.line))
-            .collect()
+        findings.iter().map(|finding| (finding.path.as_str(), finding.line)).collect()
     }
 
     #[test]
     fn the_table_itself_passes() {
-        let all: Vec<Package> = CRATES
-            .iter()
-            .map(|&(n, f, allowed)| sample(n, f, allowed))
-            .collect();
+        let all: Vec<Package> =
+            CRATES.iter().map(|&(n, f, allowed)| sample(n, f, allowed)).collect();
         assert!(forbidden_dependencies(&all).is_empty());
         assert!(
             forbidden_dependencies(&[sample("roundel-ring", "ring", &["roundel-ring"])]).is_empty()
@@ -227,26 +190,16 @@ mod damaged {
         ] {
             let findings = forbidden_dependencies(&[sample(name, folder, &[dependency])]);
             let manifest = format!("{folder}/Cargo.toml");
-            assert_eq!(
-                places(&findings),
-                [(manifest.as_str(), 7)],
-                "{name} on {dependency}"
-            );
+            assert_eq!(places(&findings), [(manifest.as_str(), 7)], "{name} on {dependency}");
         }
     }
 
     #[test]
     fn a_crate_outside_the_table_is_found() {
         let stranger = [sample("roundel-util", "util", &[])];
-        assert_eq!(
-            places(&forbidden_dependencies(&stranger)),
-            [("util/Cargo.toml", 1)]
-        );
+        assert_eq!(places(&forbidden_dependencies(&stranger)), [("util/Cargo.toml", 1)]);
         let moved = [sample("roundel-ring", "tools", &[])];
-        assert_eq!(
-            places(&forbidden_dependencies(&moved)),
-            [("tools/Cargo.toml", 1)]
-        );
+        assert_eq!(places(&forbidden_dependencies(&moved)), [("tools/Cargo.toml", 1)]);
     }
 
     #[test]

@@ -4,10 +4,7 @@
 /// Blanks comments and the contents of string and character literals. The result has the same
 /// lines; a line that is blank in it holds no code (it is empty, comment, or inside a literal).
 pub(crate) fn mask(source: &str) -> String {
-    let mut masker = Masker {
-        rest: source,
-        out: String::with_capacity(source.len()),
-    };
+    let mut masker = Masker { rest: source, out: String::with_capacity(source.len()) };
     while !masker.rest.is_empty() {
         masker.step();
     }
@@ -77,8 +74,7 @@ impl Masker<'_> {
 
     fn blank(&mut self, bytes: usize) {
         let (token, rest) = self.rest.split_at(bytes.min(self.rest.len()));
-        self.out
-            .extend(token.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+        self.out.extend(token.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
         self.rest = rest;
     }
 }
@@ -103,9 +99,7 @@ fn block_comment_bytes(rest: &str) -> usize {
 
 /// Number of `#` when `rest` starts with a raw string (`r"`, `br##"`, `cr"` …).
 fn raw_string_hashes(rest: &str) -> Option<usize> {
-    let after = ["r", "br", "cr"]
-        .iter()
-        .find_map(|prefix| rest.strip_prefix(prefix))?;
+    let after = ["r", "br", "cr"].iter().find_map(|prefix| rest.strip_prefix(prefix))?;
     let quote = after.trim_start_matches('#');
     quote.starts_with('"').then_some(after.len() - quote.len())
 }
@@ -142,10 +136,7 @@ fn comments_and_literals_are_blanked_and_lines_kept() {
     for gone in ["fn", "unsafe", "{", "}", "quoted"] {
         assert!(!masked.contains(gone), "{gone:?} survived in {masked:?}");
     }
-    assert!(
-        masked.contains("let b = r#\"") && masked.ends_with("end"),
-        "{masked:?}"
-    );
+    assert!(masked.contains("let b = r#\"") && masked.ends_with("end"), "{masked:?}");
 }
 
 #[test]

@@ -10,10 +10,7 @@ use crate::rules::Finding;
 
 /// Whether there is a git to ask.
 pub(crate) fn git_is_there() -> bool {
-    Command::new("git")
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
+    Command::new("git").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// The patches in a folder, in order.
@@ -21,10 +18,7 @@ pub(crate) fn patches(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries: Result<Vec<_>, _> = fs::read_dir(folder)?.collect();
     let paths = entries?.into_iter().map(|entry| entry.path());
     let mut paths: Vec<PathBuf> = paths
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "patch")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "patch"))
         .collect();
     paths.sort();
     Ok(paths)
@@ -43,9 +37,7 @@ pub(crate) fn stale(root: &Path, patches: &[PathBuf]) -> io::Result<Vec<Finding>
             .output()?;
         if !output.status.success() {
             let path = patch.strip_prefix(root).unwrap_or(patch).to_string_lossy();
-            let cause = String::from_utf8_lossy(&output.stderr)
-                .trim()
-                .replace('\n', "; ");
+            let cause = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
             let fix = "make the same fault in today's source and write the patch with \
                        `git diff` at the top of the project";
             findings.push(Finding::new(&path, 1, cause, fix));
@@ -72,12 +64,6 @@ fn a_patch_that_does_not_fit_is_found() {
     fs::write(root.join("ring/a.rs"), "one\nfour\n").unwrap();
     let findings = stale(&root, &patches).unwrap();
     assert_eq!(findings.len(), 1);
-    assert!(
-        findings[0]
-            .to_string()
-            .starts_with("ring/mutants/a.patch:1: "),
-        "{}",
-        findings[0]
-    );
+    assert!(findings[0].to_string().starts_with("ring/mutants/a.patch:1: "), "{}", findings[0]);
     fs::remove_dir_all(&root).unwrap();
 }

@@ -21,34 +21,21 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(path: &str, line: usize, cause: String, fix: &'static str) -> Finding {
-        Finding {
-            path: path.to_owned(),
-            line,
-            cause,
-            fix,
-        }
+        Finding { path: path.to_owned(), line, cause, fix }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: {}\n    fix: {}",
-            self.path, self.line, self.cause, self.fix
-        )
+        write!(f, "{}:{}: {}\n    fix: {}", self.path, self.line, self.cause, self.fix)
     }
 }
 
 pub(crate) fn long_files(sources: &[File]) -> Vec<Finding> {
-    let long = sources
-        .iter()
-        .filter(|file| file.text.lines().count() > FILE_LINES_MAX);
+    let long = sources.iter().filter(|file| file.text.lines().count() > FILE_LINES_MAX);
     long.map(|file| {
-        let cause = format!(
-            "the file has {} lines, at most {FILE_LINES_MAX}",
-            file.text.lines().count()
-        );
+        let cause =
+            format!("the file has {} lines, at most {FILE_LINES_MAX}", file.text.lines().count());
         let fix = "split it by concern, or move its tests to a `tests.rs` beside it";
         Finding::new(&file.path, FILE_LINES_MAX + 1, cause, fix)
     })
@@ -57,10 +44,7 @@ pub(crate) fn long_files(sources: &[File]) -> Vec<Finding> {
 
 /// Median length of the files in lines; the upper one of two.
 pub(crate) fn median_lines(sources: &[File]) -> usize {
-    let mut lengths: Vec<usize> = sources
-        .iter()
-        .map(|file| file.text.lines().count())
-        .collect();
+    let mut lengths: Vec<usize> = sources.iter().map(|file| file.text.lines().count()).collect();
     lengths.sort_unstable();
     lengths.get(lengths.len() / 2).copied().unwrap_or(0)
 }
@@ -68,9 +52,8 @@ pub(crate) fn median_lines(sources: &[File]) -> usize {
 pub(crate) fn long_functions(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files {
-        let long = functions(&mask(&file.text))
-            .into_iter()
-            .filter(|f| f.lines > FUNCTION_LINES_MAX);
+        let long =
+            functions(&mask(&file.text)).into_iter().filter(|f| f.lines > FUNCTION_LINES_MAX);
         findings.extend(long.map(|Function { name, line, lines }| {
             let cause = format!("fn {name} has {lines} lines, at most {FUNCTION_LINES_MAX}");
             let fix = "give a part of it a name of its own; a table can be a const";
@@ -82,10 +65,7 @@ pub(crate) fn long_functions(files: &[File]) -> Vec<Finding> {
 
 /// How many functions [`long_functions`] judges.
 pub(crate) fn count_functions(files: &[File]) -> usize {
-    files
-        .iter()
-        .map(|file| functions(&mask(&file.text)).len())
-        .sum()
+    files.iter().map(|file| functions(&mask(&file.text)).len()).sum()
 }
 
 /// Comments and the inside of literals over several lines are not code.
@@ -124,21 +104,13 @@ pub(crate) fn misplaced_unsafe(files: &[File]) -> Vec<Finding> {
 }
 
 pub(crate) fn missing_forbid(crate_roots: &[File]) -> Vec<Finding> {
-    let forbids = |file: &File| {
-        mask(&file.text)
-            .lines()
-            .any(|line| line.trim() == "#![forbid(unsafe_code)]")
-    };
+    let forbids =
+        |file: &File| mask(&file.text).lines().any(|line| line.trim() == "#![forbid(unsafe_code)]");
     let missing = crate_roots.iter().filter(|file| !forbids(file));
     missing
         .map(|file| {
             let cause = "the crate does not forbid unsafe code".to_owned();
-            Finding::new(
-                &file.path,
-                1,
-                cause,
-                "add `#![forbid(unsafe_code)]` below its docs",
-            )
+            Finding::new(&file.path, 1, cause, "add `#![forbid(unsafe_code)]` below its docs")
         })
         .collect()
 }
@@ -150,17 +122,9 @@ pub(crate) fn leftovers(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files {
         for (index, line) in file.text.lines().enumerate() {
-            if let Some(marker) = markers
-                .iter()
-                .find(|marker| find_word(line, marker).is_some())
-            {
+            if let Some(marker) = markers.iter().find(|marker| find_word(line, marker).is_some()) {
                 let fix = "do it, or open an issue and say here what holds now";
-                findings.push(Finding::new(
-                    &file.path,
-                    index + 1,
-                    format!("a {marker}"),
-                    fix,
-                ));
+                findings.push(Finding::new(&file.path, index + 1, format!("a {marker}"), fix));
             }
         }
     }
@@ -213,11 +177,7 @@ fn functions(masked: &str) -> Vec<Function> {
         {
             let line = masked[..at].matches('\n').count() + 1;
             let lines = masked[at..from + body].matches('\n').count() + 1;
-            found.push(Function {
-                name: name.to_owned(),
-                line,
-                lines,
-            });
+            found.push(Function { name: name.to_owned(), line, lines });
         }
     }
     found
@@ -245,10 +205,7 @@ mod damaged {
     use super::*;
 
     fn file(path: &str, text: impl Into<String>) -> Vec<File> {
-        vec![File {
-            path: path.to_owned(),
-            text: text.into(),
-        }]
+        vec![File { path: path.to_owned(), text: text.into() }]
     }
 
     fn lines(findings: &[Finding]) -> Vec<usize> {
@@ -258,19 +215,14 @@ mod damaged {
     #[test]
     fn a_long_file_is_found() {
         assert!(long_files(&file("a.rs", "x\n".repeat(FILE_LINES_MAX))).is_empty());
-        assert_eq!(
-            lines(&long_files(&file("a.rs", "x\n".repeat(FILE_LINES_MAX + 1)))),
-            [601]
-        );
+        assert_eq!(lines(&long_files(&file("a.rs", "x\n".repeat(FILE_LINES_MAX + 1)))), [601]);
     }
 
     #[test]
     fn the_median_is_the_middle_file() {
         let of = |lengths: &[usize]| {
-            let files: Vec<File> = lengths
-                .iter()
-                .flat_map(|&n| file("a.rs", "x\n".repeat(n)))
-                .collect();
+            let files: Vec<File> =
+                lengths.iter().flat_map(|&n| file("a.rs", "x\n".repeat(n))).collect();
             median_lines(&files)
         };
         assert_eq!(of(&[900, 1, 300]), 300);
@@ -282,19 +234,12 @@ mod damaged {
         let function = |lines: usize| {
             let head = "type F = fn(u8);\ntrait T {\n    fn d(a: [u8; 2]);\n";
             let body = "    let x = [0; { 1 }]; // }\n".repeat(lines - 2);
-            file(
-                "a.rs",
-                format!("{head}    fn f(a: [u8; 2]) -> u8 {{\n{body}    }}\n}}\n"),
-            )
+            file("a.rs", format!("{head}    fn f(a: [u8; 2]) -> u8 {{\n{body}    }}\n}}\n"))
         };
         assert!(long_functions(&function(FUNCTION_LINES_MAX)).is_empty());
         let findings = long_functions(&function(FUNCTION_LINES_MAX + 1));
         assert_eq!(lines(&findings), [4]);
-        assert!(
-            findings[0].cause.contains("fn f has 71 lines"),
-            "{}",
-            findings[0]
-        );
+        assert!(findings[0].cause.contains("fn f has 71 lines"), "{}", findings[0]);
     }
 
     #[test]
@@ -310,14 +255,8 @@ mod damaged {
     fn a_wide_line_of_code_is_found() {
         let wide = "é".repeat(LINE_COLUMNS_MAX - 4);
         assert!(wide_lines(&file("a.rs", format!("f({wide});"))).is_empty());
-        assert_eq!(
-            lines(&wide_lines(&file("a.rs", format!("\nff({wide});")))),
-            [2]
-        );
-        assert_eq!(
-            lines(&wide_lines(&file("a.rs", format!("f(\"{wide}\");")))),
-            [1]
-        );
+        assert_eq!(lines(&wide_lines(&file("a.rs", format!("\nff({wide});")))), [2]);
+        assert_eq!(lines(&wide_lines(&file("a.rs", format!("f(\"{wide}\");")))), [1]);
         let not_code = format!("// {wide} {wide}\nlet s = \"\n{wide} {wide}\n\";\n");
         assert!(wide_lines(&file("a.rs", not_code)).is_empty());
     }
@@ -325,25 +264,15 @@ mod damaged {
     #[test]
     fn unsafe_in_the_wrong_place_is_found() {
         let code = "#![forbid(unsafe_code)]\n// unsafe\nlet s = \"unsafe\";\nunsafe { f() }\n";
-        assert_eq!(
-            lines(&misplaced_unsafe(&file("transport/src/link.rs", code))),
-            [4]
-        );
+        assert_eq!(lines(&misplaced_unsafe(&file("transport/src/link.rs", code))), [4]);
         assert!(misplaced_unsafe(&file("transport/src/sys/mmsg.rs", code)).is_empty());
-        assert_eq!(
-            lines(&misplaced_unsafe(&file("ring/src/sys/mmsg.rs", code))),
-            [4]
-        );
+        assert_eq!(lines(&misplaced_unsafe(&file("ring/src/sys/mmsg.rs", code))), [4]);
     }
 
     #[test]
     fn a_crate_that_allows_unsafe_is_found() {
         assert!(missing_forbid(&file("lib.rs", "//! Docs.\n#![forbid(unsafe_code)]\n")).is_empty());
-        for text in [
-            "",
-            "//! #![forbid(unsafe_code)]\n",
-            "#![deny(unsafe_code)]\n",
-        ] {
+        for text in ["", "//! #![forbid(unsafe_code)]\n", "#![deny(unsafe_code)]\n"] {
             assert_eq!(missing_forbid(&file("lib.rs", text)).len(), 1, "{text:?}");
         }
     }
@@ -358,10 +287,7 @@ mod damaged {
     #[test]
     fn a_stranger_on_top_is_found() {
         let names = ["ring", "LICENSE-MIT", ".ci", "docs", "LICENSES"].map(str::to_owned);
-        let found: Vec<String> = strangers_on_top(&names)
-            .into_iter()
-            .map(|f| f.path)
-            .collect();
+        let found: Vec<String> = strangers_on_top(&names).into_iter().map(|f| f.path).collect();
         assert_eq!(found, ["docs", "LICENSES"]);
     }
 

@@ -26,10 +26,7 @@ impl File {
 
 /// The top of the project.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// Every text file of the project in order of path. Build output and tools' own folders are left
@@ -71,13 +68,7 @@ fn is_left_out(name: &str, folder: &Path) -> bool {
 
 #[test]
 fn test_files_are_told_from_sources() {
-    let is_test = |path: &str| {
-        File {
-            path: path.to_owned(),
-            text: String::new(),
-        }
-        .is_test()
-    };
+    let is_test = |path: &str| File { path: path.to_owned(), text: String::new() }.is_test();
     assert!(is_test("tools/tests/house.rs") && is_test("ring/src/window/tests.rs"));
     assert!(is_test("ring/src/membership/matrix_tests.rs"));
     assert!(!is_test("ring/src/window.rs") && !is_test("ring/src/attests.rs"));

@@ -84,10 +84,7 @@ impl Messages {
                 header.msg_controllen = size_of::<SegmentControl>() as _;
                 control += 1;
             }
-            self.headers.push(mmsghdr {
-                msg_hdr: header,
-                msg_len: 0,
-            });
+            self.headers.push(mmsghdr { msg_hdr: header, msg_len: 0 });
         }
     }
 
@@ -120,9 +117,7 @@ fn name(address: SocketAddrV4) -> sockaddr_in {
     sockaddr_in {
         sin_family: libc::AF_INET as _,
         sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: address.ip().to_bits().to_be(),
-        },
+        sin_addr: libc::in_addr { s_addr: address.ip().to_bits().to_be() },
         sin_zero: [0; 8],
     }
 }
@@ -181,10 +176,7 @@ mod tests {
         let gro = control(libc::SOL_UDP, libc::UDP_GRO, 1350);
         let other = control(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 7);
         assert_eq!(parse_segment_bytes(&gro), Some(1350));
-        assert_eq!(
-            parse_segment_bytes(&[other.clone(), gro].concat()),
-            Some(1350)
-        );
+        assert_eq!(parse_segment_bytes(&[other.clone(), gro].concat()), Some(1350));
         assert_eq!(parse_segment_bytes(&other), None);
         assert_eq!(parse_segment_bytes(&[]), None);
     }
@@ -197,10 +189,7 @@ mod tests {
             assert_eq!(parse_segment_bytes(&vec![0xff; length]), None);
             assert_eq!(parse_segment_bytes(&vec![0; length]), None);
         }
-        assert_eq!(
-            parse_segment_bytes(&control(libc::SOL_UDP, libc::UDP_GRO, -1)),
-            None
-        );
+        assert_eq!(parse_segment_bytes(&control(libc::SOL_UDP, libc::UDP_GRO, -1)), None);
     }
 
     #[test]

@@ -34,10 +34,7 @@ pub(crate) struct Mmsg {
 
 impl Mmsg {
     pub(crate) fn new(own: SocketTerms, group: Option<SocketTerms>) -> Self {
-        Self {
-            own: Receiver::new(own),
-            group: group.map(Receiver::new),
-        }
+        Self { own: Receiver::new(own), group: group.map(Receiver::new) }
     }
 
     /// Receives what there is, as far as there is room for it.
@@ -147,11 +144,7 @@ struct Written {
 
 impl Receiver {
     fn new((socket, terms): SocketTerms) -> Self {
-        Self {
-            socket,
-            intake: Intake::new(terms, BATCH, 0),
-            stalled: false,
-        }
+        Self { socket, intake: Intake::new(terms, BATCH, 0), stalled: false }
     }
 
     /// Receives until there is nothing more or no room; whether the socket was seen empty.
@@ -211,23 +204,13 @@ impl Receiver {
             };
             self.intake.accept(arrived, inbox, counters);
         }
-        if count < open {
-            Received::Drained
-        } else {
-            Received::Full
-        }
+        if count < open { Received::Drained } else { Received::Full }
     }
 
     /// One `recvmmsg` into the slots at `positions`; how many came.
     fn call(&mut self, positions: &[usize], written: &mut Written) -> io::Result<usize> {
-        let no_iovec = iovec {
-            iov_base: std::ptr::null_mut(),
-            iov_len: 0,
-        };
-        let no_header = mmsghdr {
-            msg_hdr: empty_header(),
-            msg_len: 0,
-        };
+        let no_iovec = iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        let no_header = mmsghdr { msg_hdr: empty_header(), msg_len: 0 };
         let (mut iovecs, mut headers) = ([no_iovec; BATCH], [no_header; BATCH]);
         for (index, position) in positions.iter().copied().enumerate() {
             let slot = self.intake.slots.slot(position);

@@ -18,11 +18,7 @@ struct Mreqn {
 /// Multicasts of the socket leave by the interface with this index.
 pub(crate) fn set_multicast_interface(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     let index = c_int::try_from(index).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mreqn = Mreqn {
-        group: 0,
-        address: 0,
-        index,
-    };
+    let mreqn = Mreqn { group: 0, address: 0, index };
     set(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &mreqn)
 }
 
@@ -83,13 +79,8 @@ pub(crate) fn mtu_bytes(name: &str) -> io::Result<u32> {
     }
     // SAFETY: SIOCGIFMTU reads a zero-terminated name from an ifreq, which the length checked
     // above leaves, and writes into the same ifreq; it outlives the call.
-    let result = unsafe {
-        libc::ioctl(
-            socket.as_fd().as_raw_fd(),
-            libc::SIOCGIFMTU as _,
-            &raw mut request,
-        )
-    };
+    let result =
+        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCGIFMTU as _, &raw mut request) };
     check(result)?;
     // SAFETY: the call succeeded, so the kernel has written this field of the union.
     let mtu = unsafe { request.ifr_ifru.ifru_mtu };

@@ -39,11 +39,7 @@ impl Slots {
         let chunk_bytes = slot_bytes * SLOTS_PER_CHUNK;
         let chunks_max = positions + bounds.buffers_bytes / chunk_bytes;
         let mut pool = Pool::new(chunk_bytes, chunks_max, bounds.copies_bytes);
-        Self {
-            chunks: (0..positions).filter_map(|_| pool.take()).collect(),
-            pool,
-            slot_bytes,
-        }
+        Self { chunks: (0..positions).filter_map(|_| pool.take()).collect(), pool, slot_bytes }
     }
 
     pub(super) fn positions(&self) -> usize {
@@ -130,10 +126,8 @@ mod tests {
     const SLOT: usize = 8;
 
     fn slots(chunks_besides: usize, copies_bytes: usize) -> Slots {
-        let bounds = MemoryBounds {
-            buffers_bytes: chunks_besides * SLOT * SLOTS_PER_CHUNK,
-            copies_bytes,
-        };
+        let bounds =
+            MemoryBounds { buffers_bytes: chunks_besides * SLOT * SLOTS_PER_CHUNK, copies_bytes };
         Slots::new(1, SLOT, bounds)
     }
 
@@ -196,10 +190,7 @@ mod tests {
         }
         assert_eq!((held.len(), copied), (2 * SLOTS_PER_CHUNK - 1 + 2, 2));
         for (value, frame) in held.iter().enumerate() {
-            assert!(
-                frame.iter().all(|byte| usize::from(*byte) == value),
-                "kept while held"
-            );
+            assert!(frame.iter().all(|byte| usize::from(*byte) == value), "kept while held");
         }
         drop(held);
         assert!(slots.is_open(0));

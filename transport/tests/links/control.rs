@@ -7,9 +7,7 @@ use roundel_transport::{ControlLink, Destination, Faults, Io, Mode, Settings, op
 use crate::support::{contents, settings, until};
 
 fn links(settings: &Settings, count: usize) -> Vec<ControlLink> {
-    (0..count)
-        .map(|_| open(settings).unwrap().control)
-        .collect()
+    (0..count).map(|_| open(settings).unwrap().control).collect()
 }
 
 #[track_caller]
@@ -44,18 +42,11 @@ fn reaches_all_others(mode: Option<Mode>) {
     assert_eq!(links[1].receive(Instant::now(), &mut frame), None);
     let mut received: Vec<_> = (0..3).map(|_| receive(&mut links[2])).collect();
     received.sort();
-    let mut expected = vec![
-        (join, all[0]),
-        (b"commit".to_vec(), all[1]),
-        (b"to myself".to_vec(), all[2]),
-    ];
+    let mut expected =
+        vec![(join, all[0]), (b"commit".to_vec(), all[1]), (b"to myself".to_vec(), all[2])];
     expected.sort();
     assert_eq!(received, expected);
-    assert_eq!(
-        links[0].receive(Instant::now(), &mut frame),
-        None,
-        "not its own"
-    );
+    assert_eq!(links[0].receive(Instant::now(), &mut frame), None, "not its own");
 }
 
 #[test]
@@ -85,10 +76,7 @@ fn a_control_frame_or_a_wake_ends_a_wait() {
 #[test]
 fn control_frames_meet_faults() {
     let mut links = links(&settings_in(None), 2);
-    let delayed = Faults {
-        delay: Duration::from_millis(50),
-        ..Faults::default()
-    };
+    let delayed = Faults { delay: Duration::from_millis(50), ..Faults::default() };
     links[1].impair(1, delayed);
     let from = links[0].own_address();
     links[0].send(Destination::Group, b"late");
@@ -98,10 +86,7 @@ fn control_frames_meet_faults() {
         assert_eq!(links[1].receive(start, &mut frame), None, "not yet");
         links[1].impairment().unwrap().hit().frames == 1
     });
-    assert_eq!(
-        links[1].receive(start + delayed.delay, &mut frame),
-        Some(from)
-    );
+    assert_eq!(links[1].receive(start + delayed.delay, &mut frame), Some(from));
     assert_eq!(frame, b"late");
     links[1].impairment().unwrap().set(from, Some(Faults::CUT));
     links[0].send(Destination::Group, b"lost");

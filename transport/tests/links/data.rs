@@ -50,10 +50,7 @@ fn batches(settings: &Settings, bytes: usize) -> (u64, u64) {
     }
     let (sent, received) = (a.counters(), b.counters());
     let frames = u64::from(BATCHES * BATCH);
-    assert_eq!(
-        (sent.sent_frames, received.received_frames),
-        (frames, frames)
-    );
+    assert_eq!((sent.sent_frames, received.received_frames), (frames, frames));
     assert_eq!(sent.sent_bytes, frames * bytes as u64);
     assert_eq!(received.received_bytes, sent.sent_bytes);
     assert_eq!((sent.dropped_frames, sent.segmenting_refused), (0, 0));
@@ -82,9 +79,7 @@ pub(crate) fn super_packets_are_taken_apart_by_the_kernel_where_gro_is_off(io: I
 
 pub(crate) fn frames_of_all_sizes_come_whole(io: Io) {
     let (mut a, mut b) = pair(&settings(io));
-    let sizes = [
-        1, 8972, 8972, 4, 12, 13, 8971, 8971, 1, 1, 64, 64, 63, 64, 1350,
-    ];
+    let sizes = [1, 8972, 8972, 4, 12, 13, 8971, 8971, 1, 1, 64, 64, 63, 64, 1350];
     for (number, bytes) in (0..).zip(sizes) {
         send(&mut a, GROUP, number, bytes);
     }
@@ -202,11 +197,7 @@ pub(crate) fn unicast_goes_to_every_peer_and_not_back(io: Io) {
     // Data and tokens come in the order they were sent in, on one socket.
     assert_eq!(receive(&mut links[2], 1)[0].bytes, b"token"[..]);
     assert_silent(&mut links[0]);
-    assert_eq!(
-        links[0].counters().sent_datagrams,
-        3,
-        "one to each peer, and the token"
-    );
+    assert_eq!(links[0].counters().sent_datagrams, 3, "one to each peer, and the token");
 
     links[0].set_peers(&all[..2]);
     send(&mut links[0], GROUP, 99, 500);
@@ -244,35 +235,28 @@ pub(crate) fn members_of_one_host_hear_each_other_as_asked(io: Io) {
         "link set here mtu 1600 up",
         "address add 10.99.0.1/24 dev here",
     ];
-    in_a_network(
-        "members_of_one_host_hear_each_other_as_asked",
-        &network,
-        || {
-            let mut settings = settings(io);
-            settings.interface = Interface::choose(&Wanted::Any).unwrap();
-            assert_eq!(settings.interface.name, "here", "rather than loopback");
-            assert_eq!(settings.interface.mtu_bytes, 1600);
-            settings.multicast_loop = true;
-            let mut heard = open(&settings).unwrap().data;
-            settings.multicast_loop = false;
-            let mut silent = open(&settings).unwrap().data;
-            for number in 0..10 {
-                send(&mut heard, GROUP, number, 1500);
-                send(&mut silent, GROUP, number, 1500);
-            }
-            heard.flush();
-            silent.flush();
-            // There is no route to the group, and none is needed.
-            assert_eq!(
-                (heard.counters().sent_frames, silent.counters().sent_frames),
-                (10, 10)
-            );
-            for (number, frame) in (0..).zip(receive(&mut silent, 10)) {
-                assert_is(&frame, number, 1500);
-            }
-            assert_silent(&mut heard);
-        },
-    );
+    in_a_network("members_of_one_host_hear_each_other_as_asked", &network, || {
+        let mut settings = settings(io);
+        settings.interface = Interface::choose(&Wanted::Any).unwrap();
+        assert_eq!(settings.interface.name, "here", "rather than loopback");
+        assert_eq!(settings.interface.mtu_bytes, 1600);
+        settings.multicast_loop = true;
+        let mut heard = open(&settings).unwrap().data;
+        settings.multicast_loop = false;
+        let mut silent = open(&settings).unwrap().data;
+        for number in 0..10 {
+            send(&mut heard, GROUP, number, 1500);
+            send(&mut silent, GROUP, number, 1500);
+        }
+        heard.flush();
+        silent.flush();
+        // There is no route to the group, and none is needed.
+        assert_eq!((heard.counters().sent_frames, silent.counters().sent_frames), (10, 10));
+        for (number, frame) in (0..).zip(receive(&mut silent, 10)) {
+            assert_is(&frame, number, 1500);
+        }
+        assert_silent(&mut heard);
+    });
 }
 
 pub(crate) fn a_refused_super_packet_goes_frame_by_frame(io: Io) {
@@ -306,10 +290,7 @@ pub(crate) fn faults_hit_a_real_link(io: Io) {
     let mut settings = settings(io);
     settings.gso = false;
     let (mut a, mut b) = pair(&settings);
-    let lossy = Faults {
-        loss: 0.5,
-        ..Faults::default()
-    };
+    let lossy = Faults { loss: 0.5, ..Faults::default() };
     b.impair(1, lossy);
     for number in 0..500 {
         send(&mut a, GROUP, number, 100);

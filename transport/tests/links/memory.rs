@@ -10,9 +10,7 @@ use crate::support::{assert_is, assert_silent, receive, receive_token, send};
 
 fn members(network: &Network, count: u8) -> Vec<(DataLink, ControlLink)> {
     let address = |last| SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, last), 7401);
-    (1..=count)
-        .map(|last| network.join(address(last)).unwrap())
-        .collect()
+    (1..=count).map(|last| network.join(address(last)).unwrap()).collect()
 }
 
 #[test]

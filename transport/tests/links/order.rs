@@ -90,10 +90,7 @@ pub(crate) fn a_token_never_passes_data_while_both_arrive(io: Io) {
         }
         while let Some(token) = b.token() {
             let before = u32::from_le_bytes(token.bytes[..4].try_into().unwrap());
-            assert!(
-                data >= before,
-                "a token after {before} frames came after {data}"
-            );
+            assert!(data >= before, "a token after {before} frames came after {data}");
             rounds += 1;
             rounds_seen.store(rounds, Ordering::Relaxed);
         }
@@ -130,9 +127,7 @@ pub(crate) fn frames_stay_whole_while_they_are_held(io: Io) {
     }
     // A super-packet's frames lie side by side in one buffer.
     let neighbours = held.windows(2).filter(|pair| {
-        let [first, second] = pair else {
-            unreachable!()
-        };
+        let [first, second] = pair else { unreachable!() };
         first.bytes.as_ptr_range().end == second.bytes.as_ptr()
     });
     assert!(neighbours.count() > held.len() * 9 / 10);
@@ -140,10 +135,7 @@ pub(crate) fn frames_stay_whole_while_they_are_held(io: Io) {
 
 pub(crate) fn when_all_memory_is_held_receiving_stops_and_goes_on_later(io: Io) {
     let mut settings = settings(io);
-    settings.memory = MemoryBounds {
-        buffers_bytes: 1 << 20,
-        copies_bytes: 1 << 20,
-    };
+    settings.memory = MemoryBounds { buffers_bytes: 1 << 20, copies_bytes: 1 << 20 };
     let (mut a, mut b) = pair(&settings);
     let mut held = Vec::new();
     let mut sent = 0;
@@ -181,10 +173,7 @@ pub(crate) fn when_all_memory_is_held_receiving_stops_and_goes_on_later(io: Io) 
         a.flush();
         assert_is(&receive(&mut b, 1)[0], number, 1000);
     }
-    assert_eq!(
-        (b.counters().copied_datagrams, b.kernel_drops().data),
-        (copied, 0)
-    );
+    assert_eq!((b.counters().copied_datagrams, b.kernel_drops().data), (copied, 0));
 }
 
 pub(crate) fn frames_may_be_dropped_on_another_thread(io: Io) {
@@ -197,10 +186,7 @@ pub(crate) fn frames_may_be_dropped_on_another_thread(io: Io) {
         application
             .into_iter()
             .inspect(|(number, bytes)| {
-                assert!(
-                    *bytes == crate::support::contents(*number, 500),
-                    "frame {number}"
-                );
+                assert!(*bytes == crate::support::contents(*number, 500), "frame {number}");
             })
             .count()
     });

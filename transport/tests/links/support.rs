@@ -68,10 +68,7 @@ pub(crate) fn send(link: &mut DataLink, to: Destination, number: u32, bytes: usi
 #[track_caller]
 pub(crate) fn assert_is(frame: &Frame, number: u32, bytes: usize) {
     assert_eq!(frame.bytes.len(), bytes, "frame {number}");
-    assert!(
-        frame.bytes == contents(number, bytes),
-        "frame {number} is damaged"
-    );
+    assert!(frame.bytes == contents(number, bytes), "frame {number} is damaged");
 }
 
 /// Receives until there are `count` data frames.

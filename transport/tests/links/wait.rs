@@ -122,11 +122,8 @@ pub(crate) fn the_descriptors_tell_that_there_is_something(io: Io) {
     for number in 0..10 {
         send(&mut a, Destination::Group, number, 100);
         a.flush();
-        let mut fds: Vec<_> = b
-            .fds()
-            .into_iter()
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-            .collect();
+        let mut fds: Vec<_> =
+            b.fds().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let ready = poll(&mut fds, PollTimeout::from(10_000_u16)).unwrap();
         assert!(ready > 0);
         assert_is(&receive(&mut b, 1)[0], number, 100);

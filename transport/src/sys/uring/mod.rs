@@ -179,11 +179,7 @@ impl Uring {
             // to the sender.
             if is_quiet && !self.ring.has_work() {
                 // The data's is the group's, or there is only one.
-                return Ok(self
-                    .receivers
-                    .iter()
-                    .next_back()
-                    .is_some_and(Receiver::is_receiving));
+                return Ok(self.receivers.iter().next_back().is_some_and(Receiver::is_receiving));
             }
             if self.ring.has_work() {
                 counters.system_calls += 1;

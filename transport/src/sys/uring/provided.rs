@@ -40,11 +40,7 @@ impl Provided {
         };
         let failed = || Refused::at("memory")(std::io::Error::last_os_error());
         let base = NonNull::new(base).filter(|base| base.as_ptr() != libc::MAP_FAILED);
-        let provided = Self {
-            base: base.ok_or_else(failed)?.cast(),
-            entries,
-            tail: 0,
-        };
+        let provided = Self { base: base.ok_or_else(failed)?.cast(), entries, tail: 0 };
         let address = provided.base.as_ptr() as u64;
         // SAFETY: the mapping has that many entries and is page-aligned; the owner keeps this
         // value until the ring is closed, or leaks it.

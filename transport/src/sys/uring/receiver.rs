@@ -104,9 +104,7 @@ impl Receiver {
         counters: &mut Counters,
     ) {
         if has_room && !self.withheld.is_empty() {
-            let Memory {
-                intake, provided, ..
-            } = &mut self.memory;
+            let Memory { intake, provided, .. } = &mut self.memory;
             let given = &mut self.given;
             self.withheld.retain(|position| {
                 if !intake.slots.is_open(usize::from(*position)) {

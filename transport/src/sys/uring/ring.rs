@@ -23,10 +23,7 @@ pub(crate) struct Refused {
 impl Refused {
     /// Names the step that an error is from.
     pub(super) fn at(step: &'static str) -> impl Fn(io::Error) -> Self {
-        move |error| Self {
-            step,
-            errno: error.raw_os_error().unwrap_or(libc::EIO),
-        }
+        move |error| Self { step, errno: error.raw_os_error().unwrap_or(libc::EIO) }
     }
 }
 
@@ -58,25 +55,15 @@ impl Ring {
     /// A ring of a level.
     pub(super) fn open(level: Level) -> Result<Self, Refused> {
         let mut builder = IoUring::builder();
-        builder
-            .setup_cqsize(COMPLETIONS)
-            .setup_submit_all()
-            .setup_taskrun_flag();
+        builder.setup_cqsize(COMPLETIONS).setup_submit_all().setup_taskrun_flag();
         match level {
-            Level::Deferred => builder
-                .setup_single_issuer()
-                .setup_defer_taskrun()
-                .setup_r_disabled(),
+            Level::Deferred => {
+                builder.setup_single_issuer().setup_defer_taskrun().setup_r_disabled()
+            }
             Level::Cooperative => builder.setup_coop_taskrun(),
         };
-        let io = builder
-            .build(SUBMISSIONS)
-            .map_err(Refused::at("io_uring_setup"))?;
-        Ok(Self {
-            io,
-            level,
-            is_enabled: level == Level::Cooperative,
-        })
+        let io = builder.build(SUBMISSIONS).map_err(Refused::at("io_uring_setup"))?;
+        Ok(Self { io, level, is_enabled: level == Level::Cooperative })
     }
 
     /// Makes the calling thread the one that uses the ring, the first time.

@@ -70,11 +70,8 @@ fn why_in(refused: Refused, here: Circumstances) -> UringError {
 mod tests {
     use super::*;
 
-    const HERE: Circumstances = Circumstances {
-        disabled: 0,
-        locked_bytes_max: Some(65_536),
-        capabilities: 0,
-    };
+    const HERE: Circumstances =
+        Circumstances { disabled: 0, locked_bytes_max: Some(65_536), capabilities: 0 };
 
     fn cause(errno: i32, here: Circumstances) -> UringError {
         let step = "a step";
@@ -83,44 +80,25 @@ mod tests {
 
     #[test]
     fn the_circumstances_tell_causes_of_one_error_apart() {
-        let disabled = |setting, capabilities| Circumstances {
-            disabled: setting,
-            capabilities,
-            ..HERE
-        };
+        let disabled =
+            |setting, capabilities| Circumstances { disabled: setting, capabilities, ..HERE };
         let administrator = 1 << CAP_SYS_ADMIN;
         assert_eq!(cause(libc::EPERM, HERE), UringError::Forbidden);
         let one = UringError::Disabled { setting: 1 };
         assert_eq!(cause(libc::EPERM, disabled(1, 0)), one);
-        assert_eq!(
-            cause(libc::EPERM, disabled(1, administrator)),
-            UringError::Forbidden
-        );
+        assert_eq!(cause(libc::EPERM, disabled(1, administrator)), UringError::Forbidden);
         let two = UringError::Disabled { setting: 2 };
         assert_eq!(cause(libc::EPERM, disabled(2, administrator)), two);
 
-        let limited = UringError::Memory {
-            locked_bytes_max: Some(65_536),
-        };
+        let limited = UringError::Memory { locked_bytes_max: Some(65_536) };
         assert_eq!(cause(libc::ENOMEM, HERE), limited);
-        let unlimited = UringError::Memory {
-            locked_bytes_max: None,
-        };
-        assert_eq!(
-            cause(libc::ENOMEM, disabled(0, 1 << CAP_IPC_LOCK)),
-            unlimited
-        );
+        let unlimited = UringError::Memory { locked_bytes_max: None };
+        assert_eq!(cause(libc::ENOMEM, disabled(0, 1 << CAP_IPC_LOCK)), unlimited);
     }
 
     #[test]
     fn each_cause_is_one_line_with_consequence_and_fix() {
-        for errno in [
-            libc::ENOSYS,
-            libc::EPERM,
-            libc::ENOMEM,
-            libc::EMFILE,
-            libc::EINVAL,
-        ] {
+        for errno in [libc::ENOSYS, libc::EPERM, libc::ENOMEM, libc::EMFILE, libc::EINVAL] {
             let error = cause(errno, HERE);
             let line = crate::notice::Notice::NoUring(error.clone()).to_string();
             assert!(line.starts_with("io_uring is not used: "), "{line}");

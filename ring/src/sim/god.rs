@@ -1,0 +1,190 @@
+//! God's view: invariants that no single member and no trace can show, asserted at each step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::node::Life;
+use crate::configuration::ConfigurationKind;
+use crate::id::{Epoch, Incarnation, NodeId, RingId};
+use crate::ordering::DataDestination;
+use crate::roster::Roster;
+use crate::seq::{Ordinal, Seq};
+use crate::service::Service;
+use crate::trace::{ContentHash, Entry, Event};
+use crate::wire::data::Data;
+use crate::wire::token::Token;
+use crate::wire::{ClusterTag, Header, Kind};
+
+/// An invariant that does not hold.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{invariant}: {detail}")]
+pub(super) struct Violated {
+    pub(super) invariant: &'static str,
+    pub(super) detail: String,
+}
+
+type Life1 = (NodeId, Incarnation);
+
+/// What was seen of all members together.
+#[derive(Default, Debug)]
+pub(super) struct God {
+    members: BTreeMap<RingId, Arc<[NodeId]>>,
+    incarnations: BTreeMap<RingId, Vec<Life1>>,
+    adopted: BTreeMap<(RingId, NodeId), Incarnation>,
+    /// Hash of the token of each hop.
+    tokens: BTreeMap<(RingId, u64), u64>,
+    /// What each member of a ring was seen to hold without a gap.
+    held: BTreeMap<(RingId, NodeId), Seq>,
+    /// Packets that each member originated.
+    originated: BTreeMap<(RingId, NodeId), Vec<Seq>>,
+    /// Invariants looked at.
+    pub(super) judged: u64,
+}
+
+impl God {
+    /// Looks at a member after its data half's cycle: what it recorded and sent.
+    pub(super) fn observe(
+        &mut self,
+        life: &Life,
+        ceiling: Epoch,
+        recorded: &[Entry],
+        sends: &[(DataDestination, Bytes)],
+    ) -> Result<(), Violated> {
+        let ordering = life.data.ordering();
+        let me = life.identity.member;
+        let (installed, running) = (ordering.installed(), ordering.running());
+        for roster in [installed, running] {
+            self.one_member_list(roster)?;
+            if self.adopted.insert((roster.ring, me.id), me.incarnation).is_none() {
+                self.judged += 1;
+                require(roster.ring.epoch <= ceiling, "epoch used ≤ disk", || {
+                    format!("{} runs ring {} with {ceiling} on disk", me.id, roster.ring)
+                })?;
+            }
+        }
+        let held = self.held.entry((installed.ring, me.id)).or_default();
+        *held = (*held).max(ordering.aru());
+        for entry in recorded {
+            self.safe_is_held(installed, entry)?;
+        }
+        for (_, frame) in sends {
+            self.observe_frame(running, ordering.running_start(), frame)?;
+        }
+        self.obligations_are_founded(life)
+    }
+
+    /// One ring id, one member list.
+    fn one_member_list(&mut self, roster: &Roster) -> Result<(), Violated> {
+        let known = self.members.entry(roster.ring).or_insert_with(|| Arc::clone(roster.ids()));
+        let same = Arc::ptr_eq(known, roster.ids()) || known == roster.ids();
+        if !same {
+            let detail = format!("{}: {known:?} and {:?}", roster.ring, roster.ids());
+            return Err(Violated { invariant: "one ring id, one member list", detail });
+        }
+        let lives = || roster.members.iter().map(|member| (member.id, member.incarnation));
+        self.incarnations.entry(roster.ring).or_insert_with(|| lives().collect());
+        Ok(())
+    }
+
+    /// Safe delivered in a regular configuration ⇒ all its members' windows held it.
+    fn safe_is_held(&mut self, installed: &Roster, entry: &Entry) -> Result<(), Violated> {
+        let Event::Deliver { message, ring, in_configuration, ordinal, service, .. } = &entry.event
+        else {
+            return Ok(());
+        };
+        let (ConfigurationKind::Regular, Service::Safe, Some(Ordinal(ordinal))) =
+            (in_configuration, service, ordinal)
+        else {
+            return Ok(());
+        };
+        let seq = Seq(ordinal >> Ordinal::INDEX_BITS);
+        let members = self.members.get(ring).unwrap_or_else(|| installed.ids());
+        for member in members.iter() {
+            self.judged += 1;
+            let held = self.held.get(&(*ring, *member)).copied().unwrap_or_default();
+            require(held >= seq, "safe delivered ⇒ held by all", || {
+                format!("{message} at {seq} of {ring}: {member} held only up to {held}")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn observe_frame(
+        &mut self,
+        running: &Roster,
+        start: Seq,
+        frame: &Bytes,
+    ) -> Result<(), Violated> {
+        let cluster = ClusterTag::of("simulated");
+        let Ok(header) = Header::parse(&mut &frame[..], cluster) else { return Ok(()) };
+        match header.kind {
+            Kind::Token => self.observe_token(running, frame),
+            Kind::Data => {
+                if let Ok(data) = Data::parse(frame, cluster)
+                    && data.transmitter == data.packet.originator
+                    && data.ring == running.ring
+                    && data.seq > start
+                {
+                    let own = self.originated.entry((data.ring, data.transmitter)).or_default();
+                    if own.last().is_none_or(|last| *last < data.seq) {
+                        own.push(data.seq);
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One token per ring; and when its first one exists, every member's worker has adopted it.
+    fn observe_token(&mut self, running: &Roster, frame: &Bytes) -> Result<(), Violated> {
+        let mut token = Token::default();
+        if token.parse_into(frame, ClusterTag::of("simulated")).is_err() {
+            return Ok(());
+        }
+        let hash = ContentHash::of(frame);
+        let known = *self.tokens.entry((token.ring, token.hop)).or_insert(hash);
+        self.judged += 1;
+        require(known == hash, "one token per ring", || {
+            format!("two tokens of hop {} on {}", token.hop, token.ring)
+        })?;
+        if token.hop == 1 {
+            for member in &running.members {
+                let adopted = self.adopted.get(&(token.ring, member.id));
+                self.judged += 1;
+                require(adopted == Some(&member.incarnation), "adopted before its token", || {
+                    format!("{} had not adopted {}", member.id, token.ring)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Obligations only towards senders all of whose past is held.
+    fn obligations_are_founded(&mut self, life: &Life) -> Result<(), Violated> {
+        let ordering = life.data.ordering();
+        let ring = ordering.installed().ring;
+        for sender in ordering.obligations() {
+            let Some(packets) = self.originated.get(&(ring, sender)) else { continue };
+            self.judged += 1;
+            // The window's aru covers most; only what lies behind a void is looked up.
+            let missing = packets.iter().rev().take_while(|seq| **seq > ordering.aru());
+            let missing = missing.into_iter().find(|seq| !ordering.holds(**seq));
+            require(missing.is_none(), "obligations only where all is held", || {
+                let me = life.identity.member.id;
+                format!("{me} is obliged to {sender} on {ring} but misses {missing:?}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn require(
+    holds: bool,
+    invariant: &'static str,
+    detail: impl FnOnce() -> String,
+) -> Result<(), Violated> {
+    if holds { Ok(()) } else { Err(Violated { invariant, detail: detail() }) }
+}

@@ -1,0 +1,286 @@
+//! One simulated host: a member's two halves, the queues between them, its disk and its
+//! application.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+
+use super::fault::Armed;
+use super::stats::Stats;
+use crate::cycle::{Command, ControlHalf, ControlPort, DataHalf, DataPort};
+use crate::delivery::Delivery;
+use crate::epoch::Start;
+use crate::handoff::{Directive, Report};
+use crate::id::{Epoch, NodeId, RingId};
+use crate::membership::{ControlDestination, Notice};
+use crate::ordering::{DataDestination, Identity};
+use crate::params::Params;
+use crate::roster::{Endpoint, Member};
+use crate::time::Time;
+use crate::trace::{Entry, Event, History};
+use crate::wire::{ClusterTag, MTU_MIN_BYTES};
+
+/// Frames a socket keeps while its half stands still.
+const SOCKET_FRAMES_MAX: usize = 2_000;
+
+/// Items between the worker and an application that does not read.
+const STREAM_ITEMS_MAX: usize = 16;
+
+/// A host.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) index: usize,
+    pub(super) disk: Disk,
+    pub(super) life: Option<Life>,
+    /// Lives so far; a stale event of an earlier one is dropped.
+    pub(super) lives: u32,
+    pub(super) stopped_at: Option<Time>,
+    /// A fault that waits for a step of this member.
+    pub(super) armed: Option<Armed>,
+    pub(super) histories: Vec<History>,
+}
+
+/// The disk: one number, and at most one write under way.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Disk {
+    pub(super) ceiling: Epoch,
+    /// Writes fail.
+    pub(super) refuses: bool,
+}
+
+/// A member while it runs.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) identity: Identity,
+    pub(super) data: DataHalf,
+    pub(super) control: ControlHalf,
+    pub(super) data_side: DataSide,
+    pub(super) control_side: ControlSide,
+    pub(super) data_half: HalfState,
+    pub(super) control_half: HalfState,
+    pub(super) reads: bool,
+    pub(super) leaving: bool,
+    pub(super) drained: bool,
+    /// The ring it has adopted and not installed.
+    pub(super) adopted: Option<RingId>,
+    pub(super) installed: RingId,
+}
+
+/// When a half runs next, and what it hands over.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct HalfState {
+    /// It stands still until then.
+    pub(super) paused_until: Option<Time>,
+    /// The wake-up that is scheduled.
+    pub(super) wake_at: Option<Time>,
+    /// When the last thing it handed to the other half arrives there: what it hands over stays in
+    /// order.
+    pub(super) handed_at: Time,
+}
+
+/// What waits at the data half, and what it put out.
+#[derive(Default, Debug)]
+pub(super) struct DataSide {
+    pub(super) directives: VecDeque<Directive>,
+    pub(super) data: VecDeque<Bytes>,
+    pub(super) tokens: VecDeque<Bytes>,
+    pub(super) commands: VecDeque<Command>,
+    pub(super) sends: Vec<(DataDestination, Bytes)>,
+    pub(super) stream: VecDeque<Delivery>,
+    pub(super) stream_was_full: bool,
+    pub(super) reports: Vec<Report>,
+    pub(super) recorded: Vec<Entry>,
+    scratch: Vec<u8>,
+}
+
+/// What waits at the control half, and what it put out.
+#[derive(Default, Debug)]
+pub(super) struct ControlSide {
+    pub(super) reports: VecDeque<Report>,
+    pub(super) frames: VecDeque<Bytes>,
+    pub(super) written: Option<Option<Epoch>>,
+    pub(super) writing: bool,
+    pub(super) write: Option<Epoch>,
+    pub(super) sends: Vec<(ControlDestination, Bytes)>,
+    pub(super) directives: Vec<Directive>,
+    pub(super) notices: Vec<Notice>,
+}
+
+pub(super) fn endpoint(index: usize) -> Endpoint {
+    let host = u32::try_from(index).unwrap_or(0) + 1;
+    Endpoint {
+        address: Ipv4Addr::from_bits(0x0a00_0000 + host),
+        token_port: 7401,
+        control_port: 7402,
+    }
+}
+
+/// The host that `endpoint` names.
+pub(super) fn index_of(endpoint: Endpoint) -> usize {
+    (endpoint.address.to_bits() - 0x0a00_0000 - 1) as usize
+}
+
+impl Node {
+    pub(super) fn new(index: usize) -> Self {
+        Self {
+            index,
+            disk: Disk::default(),
+            life: None,
+            lives: 0,
+            stopped_at: None,
+            armed: None,
+            histories: Vec::new(),
+        }
+    }
+
+    pub(super) fn id(&self) -> NodeId {
+        NodeId(u32::try_from(self.index).unwrap_or(0) + 1)
+    }
+
+    /// Starts a life. The first write of the ceiling is already done: before it, a member is
+    /// nobody, so a crash then is no event.
+    pub(super) fn start(&mut self, params: &Params, now: Time) {
+        let start = Start::new(self.disk.ceiling, Epoch(0));
+        self.disk.ceiling = start.ceiling;
+        let member = Member {
+            id: self.id(),
+            incarnation: start.incarnation,
+            endpoint: endpoint(self.index),
+        };
+        let cluster = ClusterTag::of("simulated");
+        let identity = Identity { member, cluster, mtu_bytes: MTU_MIN_BYTES };
+        self.lives += 1;
+        self.histories.push(History::new(member.id, member.incarnation));
+        self.life = Some(Life {
+            data: DataHalf::new(identity.clone(), params.clone(), true, now),
+            control: ControlHalf::new(identity.clone(), start, params.clone(), now),
+            identity,
+            data_side: DataSide::default(),
+            control_side: ControlSide::default(),
+            data_half: HalfState::default(),
+            control_half: HalfState::default(),
+            reads: true,
+            leaving: false,
+            drained: false,
+            adopted: None,
+            installed: RingId::new(start.incarnation, member.id),
+        });
+    }
+
+    /// Ends the life; what it was writing to disk is lost.
+    pub(super) fn stop(&mut self, now: Time, stats: &mut Stats) {
+        let Some(life) = self.life.take() else { return };
+        stats.absorb(life.data.ordering().counters());
+        stats.frames_ignored += life.control.membership().ignored().total();
+        stats.gathers += life.control.membership().gathers();
+        self.stopped_at = Some(now);
+        if let Some(history) = self.histories.last_mut() {
+            history.entries.push(Entry { time: now, event: Event::Fail });
+        }
+    }
+}
+
+impl Life {
+    /// A frame arrives at one of the sockets.
+    pub(super) fn receive(&mut self, socket: Socket, frame: Bytes, stats: &mut Stats) {
+        let queue = match socket {
+            Socket::Data => &mut self.data_side.data,
+            Socket::Token => &mut self.data_side.tokens,
+            Socket::Control => &mut self.control_side.frames,
+        };
+        if queue.len() >= SOCKET_FRAMES_MAX {
+            stats.frames_overflowed += 1;
+        } else {
+            queue.push_back(frame);
+        }
+    }
+}
+
+/// Where a frame goes in at its receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Socket {
+    Data,
+    Token,
+    Control,
+}
+
+impl DataPort for DataSide {
+    fn directive(&mut self) -> Option<Directive> {
+        self.directives.pop_front()
+    }
+
+    fn data(&mut self) -> Option<Bytes> {
+        self.data.pop_front()
+    }
+
+    fn token(&mut self) -> Option<Bytes> {
+        self.tokens.pop_front()
+    }
+
+    fn command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    fn record(&mut self, entries: Vec<Entry>) {
+        self.recorded.extend(entries);
+    }
+
+    fn send(&mut self, to: DataDestination, head: &[u8], body: Bytes) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(head);
+        self.scratch.extend_from_slice(&body);
+        self.sends.push((to, Bytes::copy_from_slice(&self.scratch)));
+    }
+
+    fn stream_has_room(&mut self) -> bool {
+        let room = self.stream.len() < STREAM_ITEMS_MAX;
+        self.stream_was_full |= !room;
+        room
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        self.stream.push_back(delivery);
+    }
+
+    fn reports_have_room(&mut self) -> bool {
+        true
+    }
+
+    fn report(&mut self, report: Report) {
+        self.reports.push(report);
+    }
+}
+
+impl ControlPort for ControlSide {
+    fn report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    fn receive(&mut self, frame: &mut Vec<u8>) -> bool {
+        let Some(next) = self.frames.pop_front() else { return false };
+        frame.clear();
+        frame.extend_from_slice(&next);
+        true
+    }
+
+    fn written(&mut self) -> Option<Option<Epoch>> {
+        self.written.take()
+    }
+
+    fn write(&mut self, ceiling: Epoch) {
+        self.write = Some(ceiling);
+    }
+
+    fn send(&mut self, to: ControlDestination, frame: &[u8]) {
+        self.sends.push((to, Bytes::copy_from_slice(frame)));
+    }
+
+    fn direct(&mut self, directive: Directive) {
+        self.directives.push(directive);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+}

@@ -1,0 +1,118 @@
+//! What a run did and which faults *hit*.
+
+use crate::counters::DataCounters;
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters of a run, or of many.
+        #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Stats {
+            /// Adds another run's.
+            pub const fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// Every counter by name.
+            pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+stats! {
+    /// Steps of the simulation.
+    events,
+    /// Messages accepted from applications.
+    messages,
+    /// Packets written to delivery streams.
+    packets_delivered,
+    /// Frames dropped at random.
+    frames_lost,
+    /// Frames dropped because of their kind.
+    frames_lost_by_kind,
+    /// Frames dropped by a partition, in whatever shape.
+    frames_blocked,
+    /// Frames that arrived twice.
+    frames_duplicated,
+    /// Frames overtaken by later ones.
+    frames_delayed,
+    /// Frames dropped by a full receive buffer.
+    frames_overflowed,
+    /// Frames without effect at their receiver.
+    frames_ignored,
+    /// Packets multicast again on a ring in operation.
+    packets_retransmitted,
+    /// Old packets rebroadcast in recovery.
+    packets_recovered,
+    /// Old packets that nobody held any more.
+    voids,
+    /// Packets discarded behind one.
+    packets_discarded,
+    /// Tokens sent again.
+    token_retransmits,
+    /// Tokens held on an idle ring.
+    token_holds,
+    /// Rings installed, counted at each member.
+    installations,
+    /// Transitional configurations with at least two members and one message.
+    shared_transitionals,
+    /// Recoveries that began with a non-empty obligation set.
+    obliged_recoveries,
+    /// Recoveries cut short by another membership change.
+    recoveries_cut_short,
+    /// Times a membership was formed anew.
+    gathers,
+    /// Members killed.
+    crashes,
+    /// Members killed while their disk was writing: the write is lost.
+    storage_writes_lost,
+    /// Writes that the disk refused.
+    storage_writes_failed,
+    /// Members killed between adopting a ring and installing it.
+    crashes_in_recovery,
+    /// Faults that struck at a chosen step of the protocol.
+    strikes,
+    /// Members started again within one token timeout.
+    quick_restarts,
+    /// Members that left properly.
+    leaves,
+    /// Symmetric partitions in which somebody was cut off.
+    partitions,
+    /// One-way link failures.
+    one_way_cuts,
+    /// Pairs cut while both still reach a third.
+    non_transitive_cuts,
+    /// Members that stood still, both halves, for longer than the token timeout.
+    pauses,
+    /// Data halves that stood still alone.
+    data_pauses,
+    /// Control halves that stood still alone.
+    control_pauses,
+    /// Directives and reports that crossed late.
+    handoffs_delayed,
+    /// Applications that stopped reading until their delivery stream was full.
+    slow_consumers,
+}
+
+impl Stats {
+    /// Takes in what one member's data half counted.
+    pub(super) fn absorb(&mut self, counters: &DataCounters) {
+        self.packets_delivered += counters.packets_delivered;
+        self.frames_ignored += counters.ignored.total();
+        self.packets_retransmitted += counters.packets_retransmitted;
+        self.packets_recovered += counters.packets_recovered;
+        self.voids += counters.voids;
+        self.packets_discarded += counters.packets_discarded;
+        self.token_retransmits += counters.token_retransmits;
+        self.token_holds += counters.holds;
+        self.installations += counters.installed;
+        self.shared_transitionals += counters.shared_transitionals;
+        self.obliged_recoveries += counters.obliged_recoveries;
+        self.recoveries_cut_short += counters.recoveries_cut_short;
+    }
+}

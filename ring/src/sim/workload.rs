@@ -1,0 +1,60 @@
+//! What the simulated applications publish.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::rng::Random;
+use crate::service::Service;
+use crate::time::Time;
+
+/// Publishes messages at random intervals, every payload unique.
+#[derive(Debug)]
+pub(super) struct Workload {
+    rng: Random,
+    published: Vec<u64>,
+    /// Mean time between two messages of one application; `None`: silence.
+    pub(super) interval: Option<Duration>,
+    /// Part of messages that ask for safe delivery.
+    pub(super) safe: f64,
+    /// Part of messages that fill several packets.
+    pub(super) large: f64,
+}
+
+impl Workload {
+    pub(super) fn new(nodes: usize, mut rng: Random) -> Self {
+        let interval = Duration::from_micros(rng.between(1_000, 20_000));
+        let safe = [0.1, 0.5, 0.9][rng.index(3)];
+        let large = if rng.chance(0.3) { 0.03 } else { 0.0 };
+        Self { rng, published: vec![0; nodes], interval: Some(interval), safe, large }
+    }
+
+    /// When an application publishes again after `now`.
+    pub(super) fn next_submission(&mut self, now: Time) -> Option<Time> {
+        let mean = self.interval?;
+        // Bursts and pauses: many short gaps, some long ones.
+        let gap = if self.rng.chance(0.2) { mean * 4 } else { mean / 4 };
+        Some(now + self.rng.duration(Duration::from_micros(1), 2 * gap))
+    }
+
+    /// The next message of `node`.
+    pub(super) fn message(&mut self, node: usize) -> (Service, Bytes) {
+        self.published[node] += 1;
+        let mut payload = format!("{node}:{}:", self.published[node]).into_bytes();
+        let padding = if self.rng.chance(self.large) {
+            self.rng.between(1_300, 20_000)
+        } else {
+            self.rng.between(0, 60)
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "at most 20 000")]
+        payload.resize(payload.len() + padding as usize, b'.');
+        let service = if self.rng.chance(self.safe) {
+            Service::Safe
+        } else if self.rng.chance(0.8) {
+            Service::Agreed
+        } else {
+            [Service::Reliable, Service::Fifo, Service::Causal][self.rng.index(3)]
+        };
+        (service, Bytes::from(payload))
+    }
+}
