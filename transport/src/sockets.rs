@@ -71,7 +71,6 @@ impl Sockets {
                 notices.push(Notice::NoGro { errno });
             }
         }
-        notices.dedup();
         Ok(Self { data, control, notices })
     }
 }
@@ -212,8 +211,20 @@ fn set_receive_buffer(
     let got_bytes = socket.recv_buffer_size().map_err(set_up("SO_RCVBUF"))? / 2;
     if got_bytes < wanted_bytes {
         notices.push(Notice::ReceiveBufferClipped { wanted_bytes, got_bytes });
+        keep_the_largest(notices);
     }
     Ok(())
+}
+
+/// One line is enough for buffers that one setting clips.
+fn keep_the_largest(notices: &mut Vec<Notice>) {
+    let wanted = |notice: &Notice| match notice {
+        Notice::ReceiveBufferClipped { wanted_bytes, .. } => Some(*wanted_bytes),
+        _ => None,
+    };
+    let largest = notices.iter().filter_map(wanted).max();
+    notices.retain(|notice| wanted(notice).is_none_or(|wanted| Some(wanted) == largest));
+    notices.dedup();
 }
 
 fn local(socket: &Socket) -> Result<SocketAddrV4, OpenError> {
@@ -266,6 +277,18 @@ mod tests {
         });
         Sockets::open(&second).unwrap();
         releaser.join().unwrap();
+    }
+
+    #[test]
+    fn clipped_buffers_are_one_line() {
+        let clipped = |wanted_bytes| Notice::ReceiveBufferClipped { wanted_bytes, got_bytes: 1 };
+        let no_gro = Notice::NoGro { errno: 1 };
+        let mut notices = vec![clipped(4), clipped(16), no_gro.clone(), clipped(4)];
+        keep_the_largest(&mut notices);
+        assert_eq!(notices, [clipped(16), no_gro]);
+        let mut notices = vec![clipped(16), clipped(4), clipped(16)];
+        keep_the_largest(&mut notices);
+        assert_eq!(notices, [clipped(16)]);
     }
 
     #[test]

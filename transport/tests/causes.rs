@@ -1,6 +1,7 @@
-//! What a member says and does where io_uring does not work: each cause that can be made here.
+//! What a member says and does where io_uring does not work, each cause that can be made here; and
+//! what it leaves behind where it does.
 //!
-//! A cause is made in a process of its own, this program run once more for the test `child` alone.
+//! Each runs in a process of its own, this program once more for the test `child` alone.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails where it stands, also in a helper"
@@ -23,7 +24,7 @@ use roundel_transport::{
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-/// Which cause the child is to make.
+/// What the child is to do.
 const CAUSE: &str = "TRANSPORT_TEST_CAUSE";
 
 const SYSCTL: &str = "/proc/sys/kernel/io_uring_disabled";
@@ -93,6 +94,29 @@ fn run_out_of_files() {
     print!("\n{}\nio mmsg\n", lines.join("\n"));
 }
 
+/// Address space of this process, in bytes.
+fn address_space_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kilobytes: u64 = size.unwrap().trim_end_matches("kB").trim().parse().unwrap();
+    kilobytes << 10
+}
+
+/// A ring that ends where it was used gives back what it received into.
+fn open_and_drop() {
+    const LINKS: u32 = 40;
+    exchange(&mut open(&settings(Io::Uring)).unwrap().data);
+    let before = address_space_bytes();
+    for _ in 0..LINKS {
+        exchange(&mut open(&settings(Io::Uring)).unwrap().data);
+    }
+    let grown = address_space_bytes().saturating_sub(before);
+    // A link has eight megabytes of slots.
+    assert!(grown < 32 << 20, "{grown} bytes are not given back");
+    // What the other children end with.
+    print!("\nio mmsg\n");
+}
+
 #[test]
 fn child() {
     let Ok(cause) = var(CAUSE) else {
@@ -105,6 +129,7 @@ fn child() {
             become_nobody();
         }
         "sysctl" => become_nobody(),
+        "end" => return open_and_drop(),
         "files" => return run_out_of_files(),
         "setup EPERM" => refuse(libc::SYS_io_uring_setup, libc::EPERM),
         "setup ENOSYS" => refuse(libc::SYS_io_uring_setup, libc::ENOSYS),
@@ -201,6 +226,13 @@ fn too_many_open_files() {
         let text = with("files");
         assert!(text.contains("too many files are open"), "{text}");
         assert!(text.contains("ulimit -n"), "{text}");
+    }
+}
+
+#[test]
+fn a_link_that_ends_gives_its_memory_back() {
+    if works_here("a_link_that_ends_gives_its_memory_back") {
+        with("end");
     }
 }
 

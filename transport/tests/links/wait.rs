@@ -69,6 +69,13 @@ pub(crate) fn a_wake_ends_a_wait_also_when_it_came_before(io: Io) {
     waker.wake();
     waker.wake();
     link.wait(None);
+    // Also one that came while the link was busy.
+    for _ in 0..5 {
+        assert_silent(&mut link);
+        waker.wake();
+        assert_silent(&mut link);
+        link.wait(None);
+    }
     for _ in 0..20 {
         let waker = waker.clone();
         let other = thread::spawn(move || {
