@@ -138,9 +138,9 @@ mod tests {
     #[test]
     fn only_the_living_must_agree() {
         let conf = |node: u8, ring: u8| {
-            format!(
-                r#"{{"node":{node},"incarnation":1,"t":5,"ev":"conf","kind":"regular","ring":{{"rep":1,"seq":{ring}}},"members":[1,2,3],"prev_ring":null}}"#
-            )
+            let head = format!(r#"{{"node":{node},"incarnation":1,"t":5,"ev":"conf","#);
+            let ring = format!(r#""kind":"regular","ring":{{"rep":1,"seq":{ring}}},"#);
+            format!(r#"{head}{ring}"members":[1,2,3],"prev_ring":null}}"#)
         };
         let fail = r#"{"node":3,"incarnation":1,"t":5,"ev":"fail"}"#;
         let (one, two) = (history(&[&conf(1, 7)]), history(&[&conf(2, 7)]));
