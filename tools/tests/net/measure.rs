@@ -65,9 +65,9 @@ fn from_kill_to_configuration() {
             others.iter().for_each(|member| member.rest());
             run.start(id);
         }
+        report(&format!("kill -9 of one of 3 to a new configuration, {what}"), spans);
         run.wait_ring(&run.live());
         run.finish();
-        report(&format!("kill -9 of one of 3 to a new configuration, {what}"), spans);
     }
 }
 
@@ -97,9 +97,9 @@ fn from_heal_to_one_ring() {
             spans.push(last_installation(&members).saturating_duration_since(before));
             thread::sleep(Duration::from_millis(500));
         }
-        run.finish();
         report(&format!("heal of 2 + 3 to one ring, {what}, with the time of nft"), spans);
         report("of that nft", commands);
+        run.finish();
     }
 }
 
@@ -120,8 +120,8 @@ fn from_start_to_one_ring() {
             run.leave_all();
         }
     }
-    run.finish();
     report("five members started at once to one ring", spans);
+    run.finish();
 }
 
 /// Five members under a tenth of loss and load: how often does the configuration change?

@@ -232,9 +232,14 @@ impl Run {
         }
     }
 
-    /// Judges at rest, lets everybody leave, and judges the traces whole.
+    /// Has some more lines ordered, judges at rest, lets everybody leave, and judges the traces
+    /// whole.
     #[track_caller]
     pub(crate) fn finish(mut self) {
+        for member in self.live() {
+            member.rest();
+            member.publish(10, 64);
+        }
         self.judge_quiet();
         self.leave_all();
         for cluster in self.clusters() {
