@@ -307,7 +307,8 @@ impl Node {
         work
     }
 
-    /// Counters of the data path by name; at most some milliseconds old.
+    /// Counters of the data path and its link by name, and the token's rotation time
+    /// (`rotation_ns`); at most some milliseconds old.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         self.publisher.shared.counters.read().collect()

@@ -86,28 +86,58 @@ impl Shared {
 
 const COUNTERS: usize = DataCounters::NAMES.len();
 
-/// The data half's counters, written by the worker alone, word by word.
+/// What the counter page says of the link and the token besides what the data half counts:
+/// rotation time (0 where there is none), what the kernel dropped, what the link did.
+pub(crate) const LINK_NAMES: [&str; 14] = [
+    "rotation_ns",
+    "kernel_drops_data",
+    "kernel_drops_token",
+    "link_received_frames",
+    "link_received_datagrams",
+    "link_copied_datagrams",
+    "link_stalls",
+    "link_receive_errors",
+    "link_sent_frames",
+    "link_sent_datagrams",
+    "link_dropped_frames",
+    "link_send_retries",
+    "link_segmenting_refused",
+    "link_system_calls",
+];
+
+/// The values of [`LINK_NAMES`].
+pub(crate) type LinkValues = [u64; LINK_NAMES.len()];
+
+/// The counters, written by the worker alone, word by word.
 #[derive(Debug)]
 pub(crate) struct CounterPage {
     words: CachePadded<[AtomicU64; COUNTERS]>,
+    link: CachePadded<[AtomicU64; LINK_NAMES.len()]>,
 }
 
 impl Default for CounterPage {
     fn default() -> Self {
-        Self { words: CachePadded::new([const { AtomicU64::new(0) }; COUNTERS]) }
+        Self {
+            words: CachePadded::new([const { AtomicU64::new(0) }; COUNTERS]),
+            link: CachePadded::new([const { AtomicU64::new(0) }; LINK_NAMES.len()]),
+        }
     }
 }
 
 impl CounterPage {
-    pub(crate) fn publish(&self, counters: &DataCounters) {
+    pub(crate) fn publish(&self, counters: &DataCounters, link: &LinkValues) {
         for (word, value) in self.words.iter().zip(counters.values()) {
             word.store(value, Ordering::Relaxed);
+        }
+        for (word, value) in self.link.iter().zip(link) {
+            word.store(*value, Ordering::Relaxed);
         }
     }
 
     /// By name, in a fixed order.
     pub(crate) fn read(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let values = self.words.iter().map(|word| word.load(Ordering::Relaxed));
-        DataCounters::NAMES.iter().copied().zip(values)
+        let names = DataCounters::NAMES.iter().chain(&LINK_NAMES).copied();
+        let words = self.words.iter().chain(self.link.iter());
+        names.zip(words.map(|word| word.load(Ordering::Relaxed)))
     }
 }
