@@ -105,9 +105,6 @@ pub(crate) const LINK_NAMES: [&str; 14] = [
     "link_system_calls",
 ];
 
-/// The values of [`LINK_NAMES`].
-pub(crate) type LinkValues = [u64; LINK_NAMES.len()];
-
 /// The counters, written by the worker alone, word by word.
 #[derive(Debug)]
 pub(crate) struct CounterPage {
@@ -125,7 +122,7 @@ impl Default for CounterPage {
 }
 
 impl CounterPage {
-    pub(crate) fn publish(&self, counters: &DataCounters, link: &LinkValues) {
+    pub(crate) fn publish(&self, counters: &DataCounters, link: &[u64; LINK_NAMES.len()]) {
         for (word, value) in self.words.iter().zip(counters.values()) {
             word.store(value, Ordering::Relaxed);
         }

@@ -20,7 +20,7 @@ use std::net::SocketAddrV4;
 use crate::clock::Clock;
 use crate::doorbell::Bells;
 use crate::idle::{IdleStep, IdleStrategy};
-use crate::shared::{EndReason, LinkValues, Shared};
+use crate::shared::{EndReason, LINK_NAMES, Shared};
 use crate::trace_file::TraceFile;
 
 /// How often the counters are published while there is traffic.
@@ -186,8 +186,8 @@ impl Worker {
         self.port.shared.counters.publish(self.counters(), &link);
     }
 
-    /// In the order of [`LINK_NAMES`](crate::shared::LINK_NAMES).
-    fn link_values(&self) -> LinkValues {
+    /// In the order of [`LINK_NAMES`].
+    fn link_values(&self) -> [u64; LINK_NAMES.len()] {
         let rotation = self.half.ordering().rotation().unwrap_or_default();
         let link = self.port.link.counters();
         [
