@@ -36,6 +36,8 @@ mod doorbell;
 mod idle;
 mod member;
 mod node;
+#[cfg(feature = "cli")]
+pub mod options;
 mod publisher;
 mod shared;
 mod state_dir;
