@@ -76,6 +76,14 @@ impl Shared {
         }
     }
 
+    /// Notes why the member cannot go on; control announces the leave, so that the others go on at
+    /// once.
+    pub(crate) fn give_up(&self, reason: EndReason) {
+        let _ = self.ended.compare_exchange(None, Some(reason));
+        self.closed.store(true, Ordering::Release);
+        self.abandoned.store(true, Ordering::Release);
+    }
+
     /// Notes why the member ends; the first reason stays.
     pub(crate) fn end(&self, reason: EndReason) {
         let _ = self.ended.compare_exchange(None, Some(reason));

@@ -238,7 +238,8 @@ impl Worker {
         if let SlowConsumer::Evict(after) = self.slow_consumer
             && now.saturating_duration_since(since) > after
         {
-            self.port.shared.end(EndReason::Evicted);
+            self.port.shared.give_up(EndReason::Evicted);
+            self.port.bells.control.ring();
         }
     }
 }
@@ -302,7 +303,8 @@ impl DataPort for Port {
         if let Some(trace) = &mut self.trace
             && trace.write(&entries).is_err()
         {
-            self.shared.end(EndReason::TraceFailed);
+            self.shared.give_up(EndReason::TraceFailed);
+            self.bells.control.ring();
         }
     }
 

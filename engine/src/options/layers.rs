@@ -167,11 +167,12 @@ impl Layers {
         Ok(())
     }
 
-    /// The command with these values as its defaults, which flags override.
+    /// The command with these values as its defaults, which flags override; of one flag given
+    /// twice the last counts.
     fn under(&self, command: Command) -> Command {
         let subcommands: Vec<String> =
             command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
-        let command = command.mut_args(|argument| self.default_of(argument));
+        let command = command.args_override_self(true).mut_args(|arg| self.default_of(arg));
         subcommands
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, |inner| self.under(inner)))

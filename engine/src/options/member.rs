@@ -269,6 +269,12 @@ impl MemberOptions {
         &self.cluster
     }
 
+    /// Largest message, in bytes.
+    #[must_use]
+    pub fn message_bytes_max(&self) -> usize {
+        self.tunables.params().message_bytes
+    }
+
     fn peers(&self) -> Result<Option<Vec<SocketAddrV4>>, OptionsError> {
         match (self.mode, self.peer.as_slice()) {
             (Mode::Multicast, []) => Ok(None),

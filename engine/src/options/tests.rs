@@ -64,6 +64,7 @@ fn flags_beat_environment_beats_file_beats_defaults() {
     assert_eq!(builder(&[], &environment, file).port, 2000);
     assert_eq!(builder(&["--port", "3000"], &environment, file).port, 3000);
     assert_eq!(builder(&["--port", "3000"], &[], "").port, 3000);
+    assert_eq!(builder(&["--port", "3000", "--port=4000"], &[], "").port, 4000);
     assert_eq!(builder(&[], &[("ROUNDEL_PORT", "")], file).port, 1000);
 }
 
