@@ -6,12 +6,12 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// Starts a member on 127.0.0.`host`.
+/// Starts a member on a loopback address that ends in `host`, and that nobody else is likely to use.
 fn member(cluster: &str, state: &Path, host: u8, options: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_roundel-perf"))
         .args(["load", "--json", "--members", "3"])
         .args(["--cluster", &format!("{cluster}-{}", std::process::id())])
-        .args(["--interface", &format!("127.0.0.{host}")])
+        .args(["--interface", &format!("127.71.{}.{host}", std::process::id() % 250)])
         .arg("--state-dir")
         .arg(state)
         .args(options)

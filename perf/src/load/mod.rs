@@ -44,6 +44,9 @@ const BATCH_PACKETS: usize = 8;
 /// How often counters are read; the member publishes them as often.
 const SAMPLE: Duration = Duration::from_millis(10);
 
+/// Longest wait otherwise: bounds how late an interrupt is noticed.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+
 /// Runs one member of the load and prints what it saw.
 pub(crate) fn run(args: &Args) -> Exit {
     let builder = match args.member.builder() {
@@ -116,11 +119,12 @@ impl<'a> Member<'a> {
             if now > self.deadline {
                 self.course.handle_timeout();
             }
-            if now.saturating_duration_since(self.sampled_at) >= SAMPLE {
+            let measures = matches!(self.course.phase(), Phase::Measuring(_));
+            if measures && now.saturating_duration_since(self.sampled_at) >= SAMPLE {
                 self.sample(now);
             }
             if idle {
-                self.node.wait(SAMPLE);
+                self.node.wait(if measures { SAMPLE } else { WAIT_MAX });
             }
         }
         // First, so that a sender that waits for room is told that there will be none.
