@@ -41,7 +41,10 @@ pub enum JoinError {
     #[error("no thread can be started: {0}; fix: raise the limit of processes (ulimit -u)")]
     Thread(std::io::Error),
     /// The MTU.
-    #[error("an IP MTU of {mtu_bytes} is not supported; fix: --mtu from 1500 to 9000")]
+    #[error(
+        "an IP MTU of {mtu_bytes} is not supported; fix: raise the interface's to 1500 or more \
+         (ip link set NAME mtu 1500) or name another with --interface; --mtu takes 1500 to 9000"
+    )]
     Mtu {
         /// What was asked for.
         mtu_bytes: usize,
@@ -159,7 +162,7 @@ impl Builder {
     }
 
     /// Whether other members on this host hear this one's multicasts; default on for loopback and
-    /// when another member of this host uses the group.
+    /// from when another member of this host listens to the group.
     #[must_use]
     pub const fn multicast_loop(mut self, on: bool) -> Self {
         self.multicast_loop = Some(on);
@@ -273,8 +276,7 @@ impl Builder {
         let mut settings = Settings::new(interface.clone(), mode);
         settings.port = self.port;
         settings.unicast_port = self.unicast_port;
-        settings.multicast_loop =
-            self.multicast_loop.unwrap_or(interface.loopback || group_is_in_use(&settings));
+        settings.multicast_loop = self.multicast_loop.unwrap_or(interface.loopback);
         settings.io = self.io;
         settings.gso = self.gso;
         settings.gro = self.gso;
@@ -287,14 +289,6 @@ fn group_of(cluster: &str) -> Ipv4Addr {
     let hash = roundel_ring::trace::ContentHash::of(cluster.as_bytes());
     let host = u32::try_from(hash & 0x3_ffff).unwrap_or(1).max(1);
     Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(239, 192, 0, 0)) + host)
-}
-
-/// Whether another member of this host listens to the group already.
-fn group_is_in_use(settings: &Settings) -> bool {
-    let Mode::Multicast { group } = settings.mode else { return false };
-    let Ok(table) = std::fs::read_to_string("/proc/net/udp") else { return false };
-    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(group.octets()), settings.port);
-    table.lines().any(|line| line.split_whitespace().nth(1) == Some(local.as_str()))
 }
 
 #[cfg(test)]

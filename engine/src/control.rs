@@ -11,7 +11,7 @@ use roundel_ring::handoff::{Directive, Report};
 use roundel_ring::id::Epoch;
 use roundel_ring::membership::{ControlDestination, Notice};
 use roundel_ring::roster::Endpoint;
-use roundel_transport::{ControlLink, Destination};
+use roundel_transport::{ControlLink, Destination, Neighbours};
 use tracing::{error, info};
 
 use crate::clock::Clock;
@@ -27,6 +27,8 @@ pub(crate) struct Control {
     /// When an asked-for leave is announced whether or not all is delivered.
     leave_by: Option<Instant>,
     leaving: bool,
+    /// When other members of this host were looked for last.
+    looked_at: Option<Instant>,
 }
 
 /// What control carries for its half.
@@ -42,6 +44,8 @@ pub(crate) struct Port {
     pub(crate) bells: Bells,
     /// In unicast mode, the addresses given by the operator.
     pub(crate) configured_peers: Vec<SocketAddrV4>,
+    /// Other members of this host, if they are to be looked for.
+    pub(crate) neighbours: Option<Neighbours>,
     pub(crate) directed: bool,
 }
 
@@ -54,7 +58,7 @@ pub(crate) struct Disk {
 
 impl Control {
     pub(crate) const fn new(half: ControlHalf, port: Port, clock: Clock) -> Self {
-        Self { half, port, clock, leave_by: None, leaving: false }
+        Self { half, port, clock, leave_by: None, leaving: false, looked_at: None }
     }
 
     /// One bounded round of work; yields how much was done.
@@ -62,6 +66,7 @@ impl Control {
         let (instant, now) = self.clock.now();
         let work = self.half.cycle(now, &mut self.port);
         self.see_to_leave(instant);
+        self.look_for_neighbours(instant);
         if std::mem::take(&mut self.port.directed) {
             self.port.bells.worker.ring();
         }
@@ -87,6 +92,17 @@ impl Control {
     /// What this member's threads and application share.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.port.shared)
+    }
+
+    fn look_for_neighbours(&mut self, now: Instant) {
+        let Some(neighbours) = &mut self.port.neighbours else { return };
+        let looked = self.looked_at.map(|at| now.saturating_duration_since(at));
+        if looked.is_none_or(|ago| ago >= LOOK_FOR_NEIGHBOURS) {
+            self.looked_at = Some(now);
+            if neighbours.look() {
+                info!("another member of this host listens: multicasts are looped to it");
+            }
+        }
     }
 
     fn see_to_leave(&mut self, now: Instant) {
@@ -120,6 +136,9 @@ impl Control {
 
 /// Longest sleep: bounds how late a stop is noticed whatever else happens.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// How often other members of this host are looked for: until then they do not hear this one.
+const LOOK_FOR_NEIGHBOURS: Duration = Duration::from_millis(250);
 
 const fn control_address(endpoint: Endpoint) -> SocketAddrV4 {
     SocketAddrV4::new(endpoint.address, endpoint.control_port)

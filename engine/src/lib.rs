@@ -38,7 +38,9 @@ mod member;
 mod node;
 #[cfg(feature = "cli")]
 pub mod options;
+mod probe;
 mod publisher;
+mod rotation;
 mod shared;
 mod state_dir;
 #[cfg(test)]
@@ -49,7 +51,9 @@ mod worker;
 pub use builder::{Builder, DriveMode, JoinError, Pin};
 pub use idle::IdleStrategy;
 pub use node::{Event, EventRef, Facts, LeaveReport, Node, TryRecvError};
+pub use probe::{Probe, Shortcoming, Subject};
 pub use publisher::{Publisher, TryPublishError};
+pub use rotation::Rotations;
 pub use roundel_ring::configuration::{Configuration, ConfigurationKind};
 pub use roundel_ring::delivery::{Message, MessageRef};
 pub use roundel_ring::id::{Epoch, Incarnation, MessageId, NodeId, RingId};

@@ -214,6 +214,8 @@ fn connect(
         leaves: leave_requests,
         bells,
         configured_peers,
+        // Without a wish of the operator's, members of one host find each other.
+        neighbours: opened.neighbours.filter(|_| builder.multicast_loop.is_none()),
         directed: false,
     };
     Ok(Ends { worker, control, node })

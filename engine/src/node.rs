@@ -19,6 +19,7 @@ use crate::builder::Builder;
 use crate::control::Control;
 use crate::doorbell::Doorbell;
 use crate::publisher::{Publisher, TryPublishError};
+use crate::rotation::Rotations;
 use crate::shared::EndReason;
 use crate::worker::Worker;
 
@@ -307,11 +308,16 @@ impl Node {
         work
     }
 
-    /// Counters of the data path and its link by name, and the token's rotation time
-    /// (`rotation_ns`); at most some milliseconds old.
+    /// Counters of the data path and its link by name; at most some milliseconds old.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         self.publisher.shared.counters.read().collect()
+    }
+
+    /// How long the token took around the ring, since the start.
+    #[must_use]
+    pub fn rotations(&self) -> Rotations {
+        self.publisher.shared.rotations.read()
     }
 
     /// Accepts nothing more, delivers what was accepted, announces the leave, and ends; events may

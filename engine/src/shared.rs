@@ -9,6 +9,8 @@ use roundel_ring::counters::DataCounters;
 use roundel_ring::cycle::Command;
 use roundel_ring::id::Epoch;
 
+use crate::rotation::RotationPage;
+
 /// Why a member ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     /// Messages accepted and not delivered when it ended.
     pub(crate) undelivered: AtomicU64,
     pub(crate) counters: CounterPage,
+    pub(crate) rotations: RotationPage,
 }
 
 impl Shared {
@@ -73,6 +76,7 @@ impl Shared {
             ended: AtomicCell::new(None),
             undelivered: AtomicU64::new(0),
             counters: CounterPage::default(),
+            rotations: RotationPage::default(),
         }
     }
 
@@ -94,10 +98,9 @@ impl Shared {
 
 const COUNTERS: usize = DataCounters::NAMES.len();
 
-/// What the counter page says of the link and the token besides what the data half counts:
-/// rotation time (0 where there is none), what the kernel dropped, what the link did.
-pub(crate) const LINK_NAMES: [&str; 14] = [
-    "rotation_ns",
+/// What the counter page says of the link besides what the data half counts: what the kernel
+/// dropped, and what the link did.
+pub(crate) const LINK_NAMES: [&str; 13] = [
     "kernel_drops_data",
     "kernel_drops_token",
     "link_received_frames",

@@ -68,7 +68,7 @@ impl Cluster {
         let builder = Builder::new("by-hand").drive(DriveMode::Inline).trace(&trace);
         let id = NodeId(u32::from(host));
         let state = open_state(self.root.path(), id);
-        let opened = Opened { data, control, notices: Vec::new() };
+        let opened = Opened { data, control, neighbours: None, notices: Vec::new() };
         let started = start_over(&builder, id, interface(*token.ip()), opened, state);
         self.nodes[node] = Some(started.unwrap());
         self.traces.push(trace);

@@ -20,6 +20,7 @@ use std::net::SocketAddrV4;
 use crate::clock::Clock;
 use crate::doorbell::Bells;
 use crate::idle::{IdleStep, IdleStrategy};
+use crate::rotation::TokenWatch;
 use crate::shared::{EndReason, LINK_NAMES, Shared};
 use crate::trace_file::TraceFile;
 
@@ -53,6 +54,7 @@ pub(crate) struct Worker {
     drops_at: Instant,
     /// The ring whose members are the link's peers.
     peers_of: Option<RingId>,
+    tokens: TokenWatch,
 }
 
 /// What the worker carries for its half.
@@ -99,6 +101,7 @@ impl Worker {
             drops: KernelDrops::default(),
             drops_at: now,
             peers_of: None,
+            tokens: TokenWatch::default(),
         }
     }
 
@@ -107,6 +110,7 @@ impl Worker {
         let (instant, now) = self.clock.now();
         self.port.link.receive(instant);
         let work = self.half.cycle(now, &mut self.port);
+        self.tokens.see(self.half.ordering().counters(), instant, &self.port.shared.rotations);
         self.follow_ring();
         self.port.link.flush();
         self.port.ring_bells();
@@ -188,10 +192,8 @@ impl Worker {
 
     /// In the order of [`LINK_NAMES`].
     fn link_values(&self) -> [u64; LINK_NAMES.len()] {
-        let rotation = self.half.ordering().rotation().unwrap_or_default();
         let link = self.port.link.counters();
         [
-            u64::try_from(rotation.as_nanos()).unwrap_or(u64::MAX),
             self.drops.data.into(),
             self.drops.token.into(),
             link.received_frames,

@@ -60,7 +60,7 @@ impl Default for Params {
             accelerated_packets: 32,
             retransmit_packets: 64,
             token_loss: Duration::from_millis(80),
-            token_retransmits: 4,
+            token_retransmits: 15,
             hold: Duration::from_millis(20),
             fail_to_receive: Duration::from_secs(2),
             join: Duration::from_millis(20),

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Options, configuration or input cannot be used.
     Usage = 2,
+    /// It works, but not as it should.
+    Degraded = 4,
     /// A check found a violation.
     Violation = 6,
     /// A signal ended it early.

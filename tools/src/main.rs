@@ -3,6 +3,8 @@
 
 mod cat;
 mod check;
+mod demo;
+mod doctor;
 mod exit;
 mod log;
 mod order;
@@ -26,6 +28,9 @@ struct Cli {
 enum Command {
     Cat(Box<cat::Args>),
     Check(check::Args),
+    Demo(demo::Args),
+    DemoMember(Box<demo::member::Args>),
+    Doctor(Box<doctor::Args>),
     Sim(sim::Args),
 }
 
@@ -33,6 +38,9 @@ fn main() -> ExitCode {
     match roundel::options::parse::<Cli>().command {
         Command::Cat(args) => cat::run(&args).into(),
         Command::Check(args) => check::run(&args).into(),
+        Command::Demo(args) => demo::run(&args).into(),
+        Command::DemoMember(args) => demo::member::run(&args).into(),
+        Command::Doctor(args) => doctor::run(&args).into(),
         Command::Sim(args) => sim::run(&args).into(),
     }
 }
@@ -55,7 +63,7 @@ mod tests {
 
     #[test]
     fn every_command_has_examples() {
-        for command in Cli::command().get_subcommands() {
+        for command in Cli::command().get_subcommands().filter(|c| !c.is_hide_set()) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Examples:"), "{}", command.get_name());
         }

@@ -50,8 +50,7 @@ impl ControlLink {
         Ok(Self::new(port, group, pair.own_address, Waker::new()?))
     }
 
-    pub(crate) fn in_memory(port: ControlPort, own: SocketAddrV4) -> Self {
-        let waker = port.waker();
+    pub(crate) fn in_memory(port: ControlPort, own: SocketAddrV4, waker: Waker) -> Self {
         Self::new(Port::Memory(port), group(None), own, waker)
     }
 

@@ -25,6 +25,9 @@ pub struct Counters {
     pub receive_errors: u64,
     /// Times that io_uring's receive ended for want of buffers and was started again.
     pub rearms: u64,
+    /// The error number that ended the use of io_uring, which mmsg has taken over from; 0 for
+    /// none.
+    pub uring_errno: i32,
     /// Frames the kernel took to send, once for each peer they go to.
     pub sent_frames: u64,
     /// Datagrams the kernel took to send.

@@ -1,6 +1,5 @@
 //! The link of the thread that orders messages.
 
-use std::io;
 use std::net::{SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use crate::settings::IoInUse;
 use crate::sys::messages::Messages;
 use crate::sys::mmsg::Mmsg;
 use crate::sys::options;
+use crate::sys::uring::{Failure, Uring};
 use crate::waker::{Waker, wait_for};
 
 /// How long sending waits at most for the kernel to have room again, each time.
@@ -26,6 +26,7 @@ const ROOM_PAUSE: Duration = Duration::from_millis(1);
 /// The way to the kernel, or around it.
 #[derive(Debug)]
 pub(crate) enum Backend {
+    Uring(Box<Uring>),
     Mmsg(Box<Mmsg>),
     Memory(DataPort),
 }
@@ -71,12 +72,9 @@ impl DataLink {
         own: SocketAddrV4,
         group: Group,
         segmenting: Segmenting,
-    ) -> io::Result<Self> {
-        let waker = match &backend {
-            Backend::Memory(port) => port.waker(),
-            Backend::Mmsg(_) => Waker::new()?,
-        };
-        Ok(Self {
+        waker: Waker,
+    ) -> Self {
+        Self {
             backend,
             inbox: Inbox::new(),
             outbox: Outbox::new(),
@@ -88,13 +86,20 @@ impl DataLink {
             errnos: Vec::new(),
             waker,
             counters: Counters::default(),
-        })
+        }
     }
 
     /// Receives what there is, as far as there is room for it; the frames that can be taken now.
     pub fn receive(&mut self, now: Instant) -> usize {
         self.inbox.begin(now);
         let drained = match &mut self.backend {
+            Backend::Uring(uring) => match uring.receive(&mut self.inbox, &mut self.counters) {
+                Ok(drained) => drained,
+                Err(failure) => {
+                    self.degrade(&failure);
+                    false
+                }
+            },
             Backend::Mmsg(mmsg) => mmsg.receive(&mut self.inbox, &mut self.counters),
             Backend::Memory(port) => port.receive(&mut self.inbox, &mut self.counters),
         };
@@ -168,7 +173,12 @@ impl DataLink {
             (Some(timeout), Some(due)) => Some(timeout.min(due)),
             (timeout, due) => timeout.or(due),
         };
-        match &self.backend {
+        match &mut self.backend {
+            Backend::Uring(uring) => {
+                if let Err(failure) = uring.wait(timeout) {
+                    self.degrade(&failure);
+                }
+            }
             Backend::Mmsg(mmsg) => mmsg.wait(&self.waker, timeout),
             Backend::Memory(_) => {
                 let mut fds = [PollFd::new(self.waker.as_fd(), PollFlags::POLLIN)];
@@ -206,6 +216,7 @@ impl DataLink {
     #[must_use]
     pub fn io(&self) -> IoInUse {
         match self.backend {
+            Backend::Uring(_) => IoInUse::Uring,
             Backend::Mmsg(_) => IoInUse::Mmsg,
             Backend::Memory(_) => IoInUse::Memory,
         }
@@ -235,6 +246,7 @@ impl DataLink {
     #[must_use]
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
         match &self.backend {
+            Backend::Uring(uring) => uring.fds(),
             Backend::Mmsg(mmsg) => mmsg.fds(),
             Backend::Memory(_) => vec![self.waker.as_fd()],
         }
@@ -251,15 +263,50 @@ impl DataLink {
         self.inbox.impairment.as_deref_mut()
     }
 
+    /// Offers the plan to the kernel.
     fn transmit(&mut self) {
         self.errnos.clear();
         self.messages.build(&self.outbox, &self.plan);
+        let (messages, errnos) = (&mut self.messages, &mut self.errnos);
         match &mut self.backend {
-            Backend::Mmsg(mmsg) => {
-                mmsg.transmit(&mut self.messages, &mut self.errnos, &mut self.counters);
+            Backend::Uring(uring) => {
+                let (inbox, counters) = (&mut self.inbox, &mut self.counters);
+                if let Err(failure) = uring.transmit(messages, errnos, inbox, counters) {
+                    self.send_otherwise(&failure);
+                }
             }
+            Backend::Mmsg(mmsg) => mmsg.transmit(messages, errnos, &mut self.counters),
             Backend::Memory(_) => {}
         }
+    }
+
+    /// Goes on by mmsg after io_uring has failed. What had arrived in its buffers is lost; the
+    /// protocol repairs that. Whether the kernel may still read what it was to send.
+    fn degrade(&mut self, failure: &Failure) -> bool {
+        let Backend::Uring(uring) = &mut self.backend else {
+            return false;
+        };
+        let mut sockets = uring.give_up().into_iter();
+        let may_be_sending = uring.may_be_sending();
+        if let Some(own) = sockets.next() {
+            self.counters.uring_errno = failure.errno();
+            self.backend = Backend::Mmsg(Box::new(Mmsg::new(own, sockets.next())));
+        }
+        may_be_sending
+    }
+
+    /// Takes care of the plan after io_uring has failed to send it.
+    fn send_otherwise(&mut self, failure: &Failure) {
+        self.errnos.clear();
+        if !self.degrade(failure) {
+            self.errnos.resize(self.plan.len(), libc::EINTR);
+            return;
+        }
+        std::mem::forget(std::mem::replace(&mut self.messages, Messages::new()));
+        std::mem::forget(std::mem::replace(&mut self.outbox, Outbox::new()));
+        let frames = self.plan.drain(..).map(|planned| planned.count as u64);
+        self.counters.dropped_frames += frames.sum::<u64>();
+        self.counters.last_send_errno = failure.errno();
     }
 
     fn wait_for_room(&self) {
@@ -272,6 +319,7 @@ impl DataLink {
     /// The group's socket and the own one.
     fn sockets(&self) -> (Option<&UdpSocket>, Option<&UdpSocket>) {
         match &self.backend {
+            Backend::Uring(uring) => (uring.group(), Some(uring.own())),
             Backend::Mmsg(mmsg) => (mmsg.group(), Some(mmsg.own())),
             Backend::Memory(_) => (None, None),
         }

@@ -76,22 +76,13 @@ impl Network {
             let queues = Queues::new(control_waker.clone());
             hub.control.insert(control, queues);
         }
-        let data = DataPort(Port {
-            network: self.clone(),
-            own: token,
-            of: |hub| &mut hub.data,
-            waker: data_waker,
-        });
-        let control_port = ControlPort(Port {
-            network: self.clone(),
-            own: control,
-            of: |hub| &mut hub.control,
-            waker: control_waker,
-        });
+        let data = DataPort(Port { network: self.clone(), own: token, of: |hub| &mut hub.data });
+        let control_port =
+            ControlPort(Port { network: self.clone(), own: control, of: |hub| &mut hub.control });
         let segmenting = Segmenting { on: false, frame_bytes_max: 0 };
         let group = Group::Multicast(GROUP);
-        let data = DataLink::new(Backend::Memory(data), token, group, segmenting)?;
-        Ok((data, ControlLink::in_memory(control_port, control)))
+        let data = DataLink::new(Backend::Memory(data), token, group, segmenting, data_waker);
+        Ok((data, ControlLink::in_memory(control_port, control, control_waker)))
     }
 
     /// Frames dropped because too many waited at a link that did not receive.
@@ -113,7 +104,6 @@ struct Port {
     own: SocketAddrV4,
     /// Which of the hub's tables it is in.
     of: fn(&mut Hub) -> &mut BTreeMap<SocketAddrV4, Queues>,
-    waker: Waker,
 }
 
 impl Port {
@@ -165,10 +155,6 @@ impl Drop for Port {
 pub(crate) struct DataPort(Port);
 
 impl DataPort {
-    pub(crate) fn waker(&self) -> Waker {
-        self.0.waker.clone()
-    }
-
     pub(crate) fn receive(&self, inbox: &mut Inbox, counters: &mut Counters) -> bool {
         let drained = self.0.with(|queues| {
             let mut accept = |lane, frame: Frame| {
@@ -217,10 +203,6 @@ impl DataPort {
 pub(crate) struct ControlPort(Port);
 
 impl ControlPort {
-    pub(crate) fn waker(&self) -> Waker {
-        self.0.waker.clone()
-    }
-
     pub(crate) fn receive(&self) -> Option<Frame> {
         let next =
             |queues: &mut Queues| queues.group.pop_front().or_else(|| queues.own.pop_front());

@@ -9,12 +9,15 @@ use crate::control::ControlLink;
 use crate::frame::DATAGRAM_BYTES_MAX;
 use crate::inbox::Lane;
 use crate::link::{Backend, DataLink};
+use crate::neighbours::Neighbours;
 use crate::notice::{Notice, UringError};
 use crate::outbox::{Group, Segmenting};
 use crate::settings::{Io, MemoryBounds, Settings};
 use crate::sockets::{Pair, Sockets};
-use crate::sys::intake::IntakeTerms;
-use crate::sys::mmsg::{Mmsg, Receiver};
+use crate::sys::intake::{IntakeTerms, SocketTerms};
+use crate::sys::mmsg::Mmsg;
+use crate::sys::uring::Uring;
+use crate::waker::Waker;
 
 /// A member's links cannot be opened.
 #[derive(Debug, Error)]
@@ -71,8 +74,8 @@ pub enum OpenError {
         error: io::Error,
     },
     /// The process cannot have another file.
-    #[error("no file for waking a thread: {0}; fix: ulimit -n 1024 or more")]
-    Waker(io::Error),
+    #[error("the process cannot have another file: {0}; fix: ulimit -n 1024 or more")]
+    Files(io::Error),
     /// io_uring was asked for and does not work.
     #[error(transparent)]
     Uring(#[from] UringError),
@@ -85,6 +88,9 @@ pub struct Opened {
     pub data: DataLink,
     /// For the thread that decides membership.
     pub control: ControlLink,
+    /// For whoever has time to look for other members of this host now and then; `None` in unicast
+    /// mode.
+    pub neighbours: Option<Neighbours>,
     /// What the operator should know: each is one line.
     pub notices: Vec<Notice>,
 }
@@ -98,12 +104,17 @@ pub struct Opened {
 pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
     let Sockets { data, control, mut notices } = Sockets::open(settings)?;
     let own = data.own_address;
+    let neighbours = data
+        .group_address
+        .map(|group| Neighbours::new([&data.own, &control.own], group, settings.multicast_loop));
+    let neighbours = neighbours.transpose().map_err(OpenError::Files)?;
     let group = group(data.group_address);
-    let backend = backend(data, settings, &mut notices)?;
+    let waker = Waker::new().map_err(OpenError::Files)?;
+    let backend = backend(data, settings, &waker, &mut notices)?;
     let segmenting = Segmenting { on: settings.gso, frame_bytes_max: frame_bytes_max(settings) };
-    let data = DataLink::new(backend, own, group, segmenting).map_err(OpenError::Waker)?;
-    let control = ControlLink::over_sockets(control).map_err(OpenError::Waker)?;
-    Ok(Opened { data, control, notices })
+    let data = DataLink::new(backend, own, group, segmenting, waker);
+    let control = ControlLink::over_sockets(control).map_err(OpenError::Files)?;
+    Ok(Opened { data, control, neighbours, notices })
 }
 
 /// Where to send to all: the group, or peers that are set later.
@@ -114,15 +125,23 @@ pub(crate) fn group(address: Option<SocketAddrV4>) -> Group {
 fn backend(
     pair: Pair,
     settings: &Settings,
-    _notices: &mut Vec<Notice>,
+    waker: &Waker,
+    notices: &mut Vec<Notice>,
 ) -> Result<Backend, OpenError> {
-    if settings.io == Io::Uring {
-        return Err(UringError::Missing.into());
-    }
     let (own_terms, group_terms) = terms(&pair, settings);
-    let group = pair.group.map(|socket| Receiver::new(socket, group_terms));
-    let own = Receiver::new(pair.own, own_terms);
-    Ok(Backend::Mmsg(Box::new(Mmsg::new(own, group))))
+    let own: SocketTerms = (pair.own, own_terms);
+    let group = pair.group.map(|socket| (socket, group_terms));
+    if settings.io == Io::Mmsg {
+        return Ok(Backend::Mmsg(Box::new(Mmsg::new(own, group))));
+    }
+    match Uring::new(own, group, waker.clone()) {
+        Ok(uring) => Ok(Backend::Uring(Box::new(uring))),
+        Err((error, own, group)) if settings.io == Io::Auto => {
+            notices.push(Notice::NoUring(error));
+            Ok(Backend::Mmsg(Box::new(Mmsg::new(own, group))))
+        }
+        Err((error, ..)) => Err(error.into()),
+    }
 }
 
 /// The longest frame that leaves the interface whole.

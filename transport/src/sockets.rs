@@ -71,7 +71,6 @@ impl Sockets {
                 notices.push(Notice::NoGro { errno });
             }
         }
-        notices.dedup();
         Ok(Self { data, control, notices })
     }
 }
@@ -110,10 +109,14 @@ fn bind_pair(own: Ipv4Addr, ports: &Ports) -> Result<(Socket, Socket), OpenError
         let address = SocketAddrV4::new(own, 0);
         let token = bind(address, false).map_err(|error| bind_failed(address, error))?;
         let port = local(&token)?.port();
-        if let Some(next) = port.checked_add(1)
-            && let Ok(control) = bind(SocketAddrV4::new(own, next), false)
-        {
-            return Ok((token, control));
+        let Some(next) = port.checked_add(1) else {
+            continue;
+        };
+        let address = SocketAddrV4::new(own, next);
+        match bind(address, false) {
+            Ok(control) => return Ok((token, control)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(bind_failed(address, error)),
         }
     }
     let in_use = io::Error::from_raw_os_error(libc::EADDRINUSE);
@@ -142,10 +145,10 @@ fn bind(address: SocketAddrV4, shared: bool) -> io::Result<Socket> {
 }
 
 fn bind_failed(address: SocketAddrV4, error: io::Error) -> OpenError {
-    if error.kind() == io::ErrorKind::AddrInUse {
-        OpenError::InUse { address }
-    } else {
-        OpenError::Bind { address, error }
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => OpenError::InUse { address },
+        Some(libc::EMFILE | libc::ENFILE) => OpenError::Files(error),
+        _ => OpenError::Bind { address, error },
     }
 }
 
@@ -208,8 +211,20 @@ fn set_receive_buffer(
     let got_bytes = socket.recv_buffer_size().map_err(set_up("SO_RCVBUF"))? / 2;
     if got_bytes < wanted_bytes {
         notices.push(Notice::ReceiveBufferClipped { wanted_bytes, got_bytes });
+        keep_the_largest(notices);
     }
     Ok(())
+}
+
+/// One line is enough for buffers that one setting clips.
+fn keep_the_largest(notices: &mut Vec<Notice>) {
+    let wanted = |notice: &Notice| match notice {
+        Notice::ReceiveBufferClipped { wanted_bytes, .. } => Some(*wanted_bytes),
+        _ => None,
+    };
+    let largest = notices.iter().filter_map(wanted).max();
+    notices.retain(|notice| wanted(notice).is_none_or(|wanted| Some(wanted) == largest));
+    notices.dedup();
 }
 
 fn local(socket: &Socket) -> Result<SocketAddrV4, OpenError> {
@@ -262,6 +277,18 @@ mod tests {
         });
         Sockets::open(&second).unwrap();
         releaser.join().unwrap();
+    }
+
+    #[test]
+    fn clipped_buffers_are_one_line() {
+        let clipped = |wanted_bytes| Notice::ReceiveBufferClipped { wanted_bytes, got_bytes: 1 };
+        let no_gro = Notice::NoGro { errno: 1 };
+        let mut notices = vec![clipped(4), clipped(16), no_gro.clone(), clipped(4)];
+        keep_the_largest(&mut notices);
+        assert_eq!(notices, [clipped(16), no_gro]);
+        let mut notices = vec![clipped(16), clipped(4), clipped(16)];
+        keep_the_largest(&mut notices);
+        assert_eq!(notices, [clipped(16)]);
     }
 
     #[test]

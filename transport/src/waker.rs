@@ -38,10 +38,10 @@ impl Waker {
         self.clear();
     }
 
-    /// Forgets wakes.
-    pub fn clear(&self) {
+    /// Forgets wakes; whether there was one.
+    pub fn clear(&self) -> bool {
         // Fails when there was none.
-        let _ = self.0.read();
+        self.0.read().is_ok()
     }
 }
 

@@ -49,6 +49,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "linger",
     "nodes",
     "not-quiescent",
+    "pace",
     "profile",
     "seconds",
     "seeds",

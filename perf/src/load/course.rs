@@ -61,6 +61,8 @@ pub(crate) enum End {
     Disagree(String),
     /// Stopped from outside.
     Interrupted,
+    /// The sending thread could not go on.
+    SenderFailed,
     /// Anything else.
     Invalid(String),
 }
@@ -105,11 +107,6 @@ impl Course {
 
     pub(crate) const fn phase(&self) -> &Phase {
         &self.phase
-    }
-
-    /// Nothing was measured to the end.
-    pub(crate) const fn is_unmeasured(&self) -> bool {
-        self.measured.is_none()
     }
 
     /// This member gives the words to begin, start and end.
@@ -242,13 +239,6 @@ impl Course {
         }
     }
 
-    /// Takes the token's rotation time.
-    pub(crate) fn handle_rotation(&mut self, rotation_ns: u64) {
-        if let Phase::Measuring(measurement) = &mut self.phase {
-            measurement.sample_rotation(rotation_ns);
-        }
-    }
-
     /// The phase has lasted longer than it may.
     pub(crate) fn handle_timeout(&mut self) {
         match &self.phase {
@@ -275,6 +265,13 @@ impl Course {
     pub(crate) fn stop(&mut self, end: End) {
         self.end.get_or_insert(end);
         self.phase = Phase::Over;
+    }
+
+    /// Takes what the sending thread ended of, when that is why the run ended.
+    pub(crate) fn blame_sender(&mut self, problem: String) {
+        if self.end == Some(End::SenderFailed) {
+            self.end = Some(End::Invalid(problem));
+        }
     }
 
     /// The next message to publish.

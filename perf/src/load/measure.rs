@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use roundel::NodeId;
+use roundel::{Node, NodeId, Rotations};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::payload::Load;
@@ -13,19 +13,22 @@ use crate::usage::{cpu_ns, now_ns};
 /// Longest time that a histogram tells apart.
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// The node's counters by name.
+/// What a member counts by itself.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Counters(BTreeMap<&'static str, u64>);
+pub(crate) struct Counters {
+    by_name: BTreeMap<&'static str, u64>,
+    rotations: Rotations,
+}
 
 impl Counters {
-    /// As [`Node::counters`](roundel::Node::counters) gives them.
-    pub(crate) fn new(counters: Vec<(&'static str, u64)>) -> Self {
-        Self(counters.into_iter().collect())
+    /// Those of `node`, now.
+    pub(crate) fn of(node: &Node) -> Self {
+        Self { by_name: node.counters().into_iter().collect(), rotations: node.rotations() }
     }
 
     /// 0 for one that there is not.
-    pub(crate) fn value(&self, name: &str) -> u64 {
-        self.0.get(name).copied().unwrap_or(0)
+    fn value(&self, name: &str) -> u64 {
+        self.by_name.get(name).copied().unwrap_or(0)
     }
 }
 
@@ -45,7 +48,6 @@ pub(crate) struct Measurement {
     others: Histogram<u64>,
     /// Planned send to real send, of own messages.
     lateness: Histogram<u64>,
-    rotation: Histogram<u64>,
 }
 
 /// A sender as its messages show it.
@@ -69,7 +71,6 @@ pub(crate) struct Measured {
     pub(crate) own: Histogram<u64>,
     pub(crate) others: Histogram<u64>,
     pub(crate) lateness: Histogram<u64>,
-    pub(crate) rotation: Histogram<u64>,
     counters: [Counters; 2],
 }
 
@@ -78,6 +79,12 @@ impl Measured {
     pub(crate) fn set_counters(&mut self, counters: Counters) {
         let [_, end] = &mut self.counters;
         *end = counters;
+    }
+
+    /// How long the token took around the ring.
+    pub(crate) fn rotations(&self) -> Rotations {
+        let [start, end] = &self.counters;
+        end.rotations.since(&start.rotations)
     }
 
     /// What a counter grew by.
@@ -102,7 +109,6 @@ impl Measurement {
             own: histogram(),
             others: histogram(),
             lateness: histogram(),
-            rotation: histogram(),
         }
     }
 
@@ -136,13 +142,6 @@ impl Measurement {
         Err(format!("message {counter} of member {sender} came instead of its {expected}"))
     }
 
-    /// Takes the rotation time, as it is now.
-    pub(crate) fn sample_rotation(&mut self, rotation_ns: u64) {
-        if rotation_ns > 0 {
-            self.rotation.saturating_record(rotation_ns);
-        }
-    }
-
     /// Takes the member's counters at the start.
     pub(crate) fn set_counters(&mut self, counters: Counters) {
         self.counters = counters;
@@ -161,7 +160,6 @@ impl Measurement {
             own: self.own,
             others: self.others,
             lateness: self.lateness,
-            rotation: self.rotation,
             counters: [self.counters, Counters::default()],
         }
     }

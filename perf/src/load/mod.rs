@@ -41,10 +41,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// Packets received between two looks at the clock.
 const BATCH_PACKETS: usize = 8;
 
-/// How often counters are read; the member publishes them as often.
-const SAMPLE: Duration = Duration::from_millis(10);
-
-/// Longest wait otherwise: bounds how late an interrupt is noticed.
+/// Longest wait for an event: bounds how late an interrupt is noticed.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Runs one member of the load and prints what it saw.
@@ -88,7 +85,6 @@ struct Member<'a> {
     interrupted: Arc<AtomicBool>,
     /// When the phase ends whatever happens.
     deadline: Instant,
-    sampled_at: Instant,
 }
 
 impl<'a> Member<'a> {
@@ -102,7 +98,6 @@ impl<'a> Member<'a> {
             sender: None,
             interrupted,
             deadline: now + GATHER_MAX,
-            sampled_at: now,
         }
     }
 
@@ -116,40 +111,41 @@ impl<'a> Member<'a> {
             let idle = self.receive() == 0;
             self.publish();
             let now = Instant::now();
-            if now > self.deadline {
+            if self.sender_failed() {
+                self.course.stop(End::SenderFailed);
+            } else if now > self.deadline {
                 self.course.handle_timeout();
             }
-            let measures = matches!(self.course.phase(), Phase::Measuring(_));
-            if measures && now.saturating_duration_since(self.sampled_at) >= SAMPLE {
-                self.sample(now);
-            }
             if idle {
-                self.node.wait(if measures { SAMPLE } else { WAIT_MAX });
+                self.node.wait(WAIT_MAX);
             }
         }
         // First, so that a sender that waits for room is told that there will be none.
         let _ = self.node.leave(LEAVE_MAX);
-        if let Some(problem) = self.sender.take().and_then(Sender::join)
-            && self.course.is_unmeasured()
-        {
-            self.course.stop(End::Invalid(problem));
+        if let Some(problem) = self.sender.and_then(Sender::join) {
+            self.course.blame_sender(problem);
         }
         self.course.into_outcome()
+    }
+
+    /// The sending thread ended by itself while the load is on.
+    fn sender_failed(&self) -> bool {
+        let loads = matches!(self.course.phase(), Phase::Warming | Phase::Measuring(_));
+        loads && self.sender.as_ref().is_some_and(Sender::has_ended)
     }
 
     fn receive(&mut self) -> usize {
         let (node, course) = (&mut self.node, &mut self.course);
         let now_ns = now_ns();
-        // Two turns are never in one batch: seconds lie between them.
-        let mut turn = None;
+        let mut turns = Vec::new();
         let received = node.recv_batch(BATCH_PACKETS, |event| match event {
             EventRef::Configuration(configuration) => course.handle_configuration(configuration),
             EventRef::Message(message) => {
                 let (sender, payload) = (message.id.sender, message.payload);
-                turn = course.handle_message(now_ns, sender, payload).or(turn);
+                turns.extend(course.handle_message(now_ns, sender, payload));
             }
         });
-        if let Some(turn) = turn {
+        for turn in turns {
             self.take_turn(turn);
         }
         received.unwrap_or_else(|reason| {
@@ -179,7 +175,7 @@ impl<'a> Member<'a> {
     }
 
     fn read_counters(&mut self) {
-        self.course.handle_counters(Counters::new(self.node.counters()));
+        self.course.handle_counters(Counters::of(&self.node));
     }
 
     fn start_sender(&mut self) -> io::Result<()> {
@@ -205,12 +201,6 @@ impl<'a> Member<'a> {
             }
         }
     }
-
-    fn sample(&mut self, now: Instant) {
-        self.sampled_at = now;
-        let rotation_ns = Counters::new(self.node.counters()).value("rotation_ns");
-        self.course.handle_rotation(rotation_ns);
-    }
 }
 
 /// Prints the result, and says how the command ends.
@@ -230,6 +220,7 @@ fn conclude(args: &Args, outcome: &Outcome) -> io::Result<Exit> {
         Some(End::NotTogether(reason)) => (Exit::Timeout, Some(reason.clone())),
         Some(End::Disagree(reason)) => (Exit::Usage, Some(reason.clone())),
         Some(End::Interrupted) => (Exit::Interrupted, Some("interrupted".to_owned())),
+        Some(End::SenderFailed) => (Exit::Failed, Some("the sending thread ended".to_owned())),
         Some(End::Invalid(reason)) => (Exit::Failed, Some(reason.clone())),
     };
     if let Some(reason) = &reason {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use roundel::Rotations;
 use serde::Serialize;
 
 use super::args::{Args, Rate};
@@ -61,6 +62,16 @@ impl Percentiles {
     }
 }
 
+impl Percentiles {
+    fn of_rotations(rotations: &Rotations) -> Self {
+        let at = |percent| {
+            let span = rotations.percentile(percent).unwrap_or_default();
+            rounded(span.as_secs_f64() * 1e6, 10.0)
+        };
+        Self { p50: at(50.0), p90: at(90.0), p99: at(99.0), p999: at(99.9), max: at(100.0) }
+    }
+}
+
 impl Report {
     /// The result of a run that was measured.
     pub(crate) fn new(args: &Args, measured: &Measured, same_clock: bool) -> Self {
@@ -76,7 +87,7 @@ impl Report {
             latency_us: Percentiles::of(&measured.own),
             latency_others_us: same_clock.then(|| Percentiles::of(&measured.others)),
             lateness_us: (!is_max).then(|| Percentiles::of(&measured.lateness)),
-            rotation_us: Percentiles::of(&measured.rotation),
+            rotation_us: Percentiles::of_rotations(&measured.rotations()),
             cpu_us_per_msg: rounded(measured.cpu.as_secs_f64() * 1e6 / messages, 1e4),
             retransmits: measured.counted("packets_retransmitted"),
             token_retransmits: measured.counted("token_retransmits"),
@@ -144,7 +155,7 @@ impl Report {
             ("latency", Some(self.latency_us), from),
             ("  of others", self.latency_others_us, "the same"),
             ("sent late", self.lateness_us, "after the planned send"),
-            ("rotation", Some(self.rotation_us), "of the token, smoothed, every 10 ms"),
+            ("rotation", Some(self.rotation_us), "of the token, to 6 %"),
         ];
         for (what, percentiles, note) in all {
             let Some(Percentiles { p50, p90, p99, p999, max }) = percentiles else { continue };

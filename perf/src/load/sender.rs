@@ -60,6 +60,11 @@ impl Sender {
         self.stop.store(true, Ordering::Relaxed);
     }
 
+    /// It sends nothing more, told to or not.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits for its end, which comes at the latest when the member has left. Yields why it could
     /// not go on, if so.
     pub(crate) fn join(self) -> Option<String> {

@@ -167,13 +167,14 @@ impl Rotation {
     }
 
     /// Silence before a token that I sent is sent again: a few measured rotations, doubled each
-    /// time; longer when the ring may be holding it.
+    /// time up to a bound. Longer the first time when the ring may be holding it; not again, or
+    /// an idle ring would give its token up after one or two repeats.
     pub(super) fn patience(&self, params: &Params, retransmits: u32, idle: bool) -> Duration {
         let ceiling = params.token_retransmit();
         let measured = self.measured.unwrap_or(ceiling) * 4;
         let floor = Duration::from_millis(1);
         let patience = (measured.max(floor) * (1 << retransmits.min(8))).min(ceiling);
-        if idle { patience + params.hold } else { patience }
+        if idle && retransmits == 0 { patience + params.hold } else { patience }
     }
 }
 

@@ -17,6 +17,9 @@ mod stats;
 mod workload;
 mod world;
 
+#[cfg(test)]
+mod calm_tests;
+
 pub use plan::Profile;
 pub use run::{Failure, Outcome, Scenario, run};
 pub use stats::Stats;

@@ -1,4 +1,5 @@
 //! Runs the program under test: bounded waits, and nothing left behind.
+#![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! What arrived in a slot, on its way to the inbox; the same for both ways to the kernel.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddrV4, UdpSocket};
 use std::ops::Range;
 
 use crate::counters::Counters;
@@ -24,7 +24,7 @@ pub(super) struct Arrived {
     pub(super) position: usize,
     /// Where in the slot it lies.
     pub(super) payload: Range<usize>,
-    pub(super) from: Option<SocketAddrV4>,
+    pub(super) from: SocketAddrV4,
     /// The size of its frames, when it is a super-packet.
     pub(super) segment_bytes: Option<usize>,
     /// Whether there was more of it than the slot takes.
@@ -41,6 +41,9 @@ pub(crate) struct IntakeTerms {
     pub(crate) bounds: MemoryBounds,
 }
 
+/// A socket and how it receives.
+pub(crate) type SocketTerms = (UdpSocket, IntakeTerms);
+
 impl Intake {
     /// An intake of `positions` slots, each with `header_bytes` besides the datagram.
     pub(super) fn new(terms: IntakeTerms, positions: usize, header_bytes: usize) -> Self {
@@ -54,10 +57,11 @@ impl Intake {
 
     /// Takes in what fills a slot, which is free again then.
     pub(super) fn accept(&mut self, arrived: Arrived, inbox: &mut Inbox, counters: &mut Counters) {
-        let Some(from) = arrived.from.filter(|_| !arrived.is_truncated) else {
+        let from = arrived.from;
+        if arrived.is_truncated {
             counters.truncated_datagrams += 1;
             return self.slots.discard(arrived.position);
-        };
+        }
         if self.own == Some(from) {
             counters.own_datagrams += 1;
             return self.slots.discard(arrived.position);

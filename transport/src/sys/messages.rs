@@ -125,11 +125,13 @@ fn name(address: SocketAddrV4) -> sockaddr_in {
 /// Bytes of a socket address of IPv4, as the kernel writes it.
 pub(super) const NAME_BYTES: usize = size_of::<sockaddr_in>();
 
-/// The address that the kernel wrote.
-pub(super) fn parse_name(name: &[u8]) -> Option<SocketAddrV4> {
-    let port = name.get(2..4)?.try_into().ok()?;
-    let ip: [u8; 4] = name.get(4..8)?.try_into().ok()?;
-    Some(SocketAddrV4::new(Ipv4Addr::from(ip), u16::from_be_bytes(port)))
+/// The address that the kernel wrote; unspecified when there is none.
+pub(super) fn parse_name(name: &[u8]) -> SocketAddrV4 {
+    let [_, _, high, low, a, b, c, d, ..] = *name else {
+        return SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    };
+    let port = u16::from_be_bytes([high, low]);
+    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port)
 }
 
 /// Room for the control message of a received super-packet, in bytes.
@@ -197,7 +199,7 @@ mod tests {
         let mut bytes = written.sin_family.to_ne_bytes().to_vec();
         bytes.extend(written.sin_port.to_ne_bytes());
         bytes.extend(written.sin_addr.s_addr.to_ne_bytes());
-        assert_eq!(parse_name(&bytes), Some(address));
-        assert_eq!(parse_name(&bytes[..7]), None);
+        assert_eq!(parse_name(&bytes), address);
+        assert!(parse_name(&bytes[..7]).ip().is_unspecified());
     }
 }

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags};
 
 use crate::counters::Counters;
 use crate::inbox::Inbox;
-use crate::sys::intake::{Arrived, Intake, IntakeTerms};
+use crate::sys::intake::{Arrived, Intake, SocketTerms};
 use crate::sys::messages::{
     CONTROL_BYTES, Messages, NAME_BYTES, empty_header, parse_name, parse_segment_bytes,
 };
@@ -33,8 +33,8 @@ pub(crate) struct Mmsg {
 }
 
 impl Mmsg {
-    pub(crate) fn new(own: Receiver, group: Option<Receiver>) -> Self {
-        Self { own, group }
+    pub(crate) fn new(own: SocketTerms, group: Option<SocketTerms>) -> Self {
+        Self { own: Receiver::new(own), group: group.map(Receiver::new) }
     }
 
     /// Receives what there is, as far as there is room for it.
@@ -85,14 +85,16 @@ impl Mmsg {
 
     /// Blocks until there is something to receive, a wake, or the end of `timeout`.
     pub(crate) fn wait(&self, waker: &Waker, timeout: Option<Duration>) {
-        let mut fds = Vec::with_capacity(3);
-        fds.push(PollFd::new(waker.as_fd(), PollFlags::POLLIN));
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        // A socket that is not waited for is the waker once more, which changes nothing.
+        let mut fds = [(); 3].map(|()| readable(waker.as_fd()));
         let mut timeout = timeout;
-        for receiver in [Some(&self.own), self.group.as_ref()].into_iter().flatten() {
+        let receivers = [Some(&self.own), self.group.as_ref()];
+        for (fd, receiver) in fds[1..].iter_mut().zip(receivers.into_iter().flatten()) {
             if receiver.stalled {
                 timeout = Some(timeout.map_or(STALL, |timeout| timeout.min(STALL)));
             } else {
-                fds.push(PollFd::new(receiver.socket.as_fd(), PollFlags::POLLIN));
+                *fd = readable(receiver.socket.as_fd());
             }
         }
         wait_for(&mut fds, timeout);
@@ -115,7 +117,7 @@ impl Mmsg {
 
 /// A socket and where its datagrams go.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+struct Receiver {
     socket: UdpSocket,
     intake: Intake,
     /// Whether nothing can be received for want of memory.
@@ -141,7 +143,7 @@ struct Written {
 }
 
 impl Receiver {
-    pub(crate) fn new(socket: UdpSocket, terms: IntakeTerms) -> Self {
+    fn new((socket, terms): SocketTerms) -> Self {
         Self { socket, intake: Intake::new(terms, BATCH, 0), stalled: false }
     }
 

@@ -1,6 +1,7 @@
 //! Tokens after data, and memory that received frames keep.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -61,6 +62,43 @@ pub(crate) fn a_token_comes_after_a_burst_from_others(io: Io) {
     assert_eq!(data, 2 * FRAMES);
 }
 
+pub(crate) fn a_token_never_passes_data_while_both_arrive(io: Io) {
+    const ROUNDS: u32 = 4_000;
+    const IN_FLIGHT_MAX: u32 = 20;
+    let (mut a, mut b) = pair(&settings(io));
+    let to_b = Destination::Member(b.own_address());
+    let rounds_seen = Arc::new(AtomicU32::new(0));
+    let seen_by_sender = Arc::clone(&rounds_seen);
+    let sender = thread::spawn(move || {
+        let mut data = 0;
+        for round in 0..ROUNDS {
+            until(|| round < seen_by_sender.load(Ordering::Relaxed) + IN_FLIGHT_MAX);
+            for _ in 0..round % 5 {
+                send(&mut a, GROUP, data, 100);
+                data += 1;
+            }
+            send(&mut a, to_b, data, 40);
+            a.flush();
+        }
+    });
+    let (mut rounds, mut data) = (0, 0);
+    until(|| {
+        b.receive(Instant::now());
+        while let Some(frame) = b.data() {
+            assert_is(&frame, data, 100);
+            data += 1;
+        }
+        while let Some(token) = b.token() {
+            let before = u32::from_le_bytes(token.bytes[..4].try_into().unwrap());
+            assert!(data >= before, "a token after {before} frames came after {data}");
+            rounds += 1;
+            rounds_seen.store(rounds, Ordering::Relaxed);
+        }
+        rounds == ROUNDS
+    });
+    sender.join().unwrap();
+}
+
 pub(crate) fn a_member_can_send_itself_a_token(io: Io) {
     let mut link = links(&settings(io), 1).remove(0);
     for number in 0..100 {
@@ -74,7 +112,7 @@ pub(crate) fn a_member_can_send_itself_a_token(io: Io) {
 }
 
 pub(crate) fn frames_stay_whole_while_they_are_held(io: Io) {
-    const FRAMES: u32 = 20_000;
+    const FRAMES: u32 = 10_000;
     let (mut a, mut b) = pair(&settings(io));
     let mut held = Vec::new();
     for first in (0..FRAMES).step_by(500) {
@@ -139,7 +177,7 @@ pub(crate) fn when_all_memory_is_held_receiving_stops_and_goes_on_later(io: Io) 
 }
 
 pub(crate) fn frames_may_be_dropped_on_another_thread(io: Io) {
-    const FRAMES: u32 = 100_000;
+    const FRAMES: u32 = 40_000;
     let mut settings = settings(io);
     settings.memory.buffers_bytes = 4 << 20;
     let (mut a, mut b) = pair(&settings);

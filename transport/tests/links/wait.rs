@@ -1,35 +1,65 @@
 //! Waiting and waking.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use roundel_transport::{Destination, Io};
+use roundel_transport::{Destination, Io, IoInUse};
 
 use crate::support::{assert_is, assert_silent, links, pair, receive, send, settings, until};
 
 pub(crate) fn a_frame_ends_a_wait(io: Io) {
     let (mut a, mut b) = pair(&settings(io));
     let to_b = Destination::Member(b.own_address());
+    let (to_sender, numbers) = mpsc::channel::<u32>();
+    let sender = thread::spawn(move || {
+        for number in numbers {
+            // Before the wait and during it, by turns on the data socket and on the token's.
+            if number % 4 > 1 {
+                thread::sleep(Duration::from_millis(2));
+            }
+            let to = [Destination::Group, to_b][number as usize % 2];
+            send(&mut a, to, number, 100);
+            a.flush();
+        }
+    });
     for number in 0..40 {
-        // By turns on the data socket and on the token's, before the wait and during it.
-        let to = [Destination::Group, to_b][number as usize % 2];
-        thread::scope(|scope| {
-            let sender = scope.spawn(|| {
-                if number % 4 > 1 {
-                    thread::sleep(Duration::from_millis(2));
-                }
-                send(&mut a, to, number, 100);
-                a.flush();
-            });
-            until(|| {
-                b.wait(None);
-                b.receive(Instant::now()) > 0
-            });
-            sender.join().unwrap();
+        to_sender.send(number).unwrap();
+        until(|| {
+            b.wait(None);
+            b.receive(Instant::now()) > 0
         });
         let frame = b.data().or_else(|| b.token()).unwrap();
         assert_is(&frame, number, 100);
+    }
+    drop(to_sender);
+    sender.join().unwrap();
+}
+
+/// A ring belongs to one thread; the link does not mind.
+#[test]
+fn a_link_of_io_uring_goes_on_by_mmsg_on_another_thread() {
+    if !crate::uring_works("a_link_of_io_uring_goes_on_by_mmsg_on_another_thread") {
+        return;
+    }
+    let (mut a, mut b) = pair(&settings(Io::Uring));
+    send(&mut a, Destination::Group, 1, 100);
+    a.flush();
+    assert_is(&receive(&mut b, 1)[0], 1, 100);
+    let (a, b) = thread::spawn(move || {
+        send(&mut a, Destination::Group, 2, 100);
+        a.flush();
+        assert_is(&receive(&mut b, 1)[0], 2, 100);
+        (a, b)
+    })
+    .join()
+    .unwrap();
+    for link in [a, b] {
+        let errno = link.counters().uring_errno;
+        // On older kernels a ring has no such owner.
+        assert_eq!(errno != 0, link.io() == IoInUse::Mmsg, "{errno}");
+        assert_eq!(link.counters().dropped_frames, 0);
     }
 }
 
@@ -39,6 +69,13 @@ pub(crate) fn a_wake_ends_a_wait_also_when_it_came_before(io: Io) {
     waker.wake();
     waker.wake();
     link.wait(None);
+    // Also one that came while the link was busy.
+    for _ in 0..5 {
+        assert_silent(&mut link);
+        waker.wake();
+        assert_silent(&mut link);
+        link.wait(None);
+    }
     for _ in 0..20 {
         let waker = waker.clone();
         let other = thread::spawn(move || {

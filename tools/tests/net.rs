@@ -1,0 +1,41 @@
+//! Members on real networks: a process each, in Linux network namespaces of their own, on veth
+//! links to one bridge. What they delivered is compared and their traces are judged.
+//!
+//! Needs root, iproute2 and nftables; elsewhere each test says so in one line and is skipped. The
+//! tests run one at a time. Nothing here asserts anything about time: waits are generous, and
+//! bounded so that a ring that never comes is a failure.
+//!
+//! Variables:
+//! - `NET_WAY=uring|mmsg|unicast`: run every scenario that way (default `--io auto`, multicast).
+//! - `NET_LONG=1`: measure as well (`measure.rs`), in minutes; figures are printed.
+//! - `NET_LONG_MINUTES=10`, `NET_LONG_LINES=100000`: how long the ring is watched for changes
+//!   without a fault, and how many lines each member orders.
+//!
+//! The names do not begin with `ROUNDEL_`, because the command refuses variables of that kind
+//! which it does not know.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails where it expects")]
+
+#[path = "net/faults.rs"]
+mod faults;
+#[path = "net/judge.rs"]
+mod judge;
+#[path = "net/lan.rs"]
+mod lan;
+#[path = "net/log.rs"]
+mod log;
+#[path = "net/measure.rs"]
+mod measure;
+#[path = "net/member.rs"]
+mod member;
+#[path = "net/names.rs"]
+mod names;
+#[path = "net/order.rs"]
+mod order;
+#[path = "net/run.rs"]
+mod run;
+
+/// Says something past the test harness, which swallows `eprintln!` of tests that pass.
+fn say(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "net: {line}");
+}

@@ -1,0 +1,160 @@
+//! One order everywhere, on networks that lose nothing, little and much, by every way.
+
+use std::sync::Arc;
+
+use crate::judge;
+use crate::log::Log;
+use crate::member::Member;
+use crate::run::{Run, Spec, Way};
+use crate::say;
+
+/// Lines of a member in the runs of every commit.
+const LINES: u64 = 400;
+
+/// What an order run is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) name: &'static str,
+    pub(crate) way: Way,
+    pub(crate) members: u32,
+    pub(crate) loss_percent: u32,
+    pub(crate) lines: u64,
+}
+
+/// A host that stands still for longer than a token timeout changes the configuration, and then
+/// lines rightly miss at some. Such a run is judged like any, but shows less; it is repeated.
+const TRIES: usize = 3;
+
+#[track_caller]
+pub(crate) fn run_order(order: Order) {
+    for _ in 0..TRIES {
+        let Some(run) = Run::by(order.way, order.name, order.members) else { return };
+        if undisturbed_order(run, order) {
+            return;
+        }
+    }
+    panic!("{}: the configuration changed without a fault in each of {TRIES} runs", order.name);
+}
+
+/// Whether there was no configuration change, so that everything had to be everywhere.
+#[track_caller]
+fn undisturbed_order(mut run: Run, order: Order) -> bool {
+    if order.loss_percent > 0 {
+        run.lan.lose(order.loss_percent);
+    }
+    let wait = order.members.to_string();
+    let members: Vec<Arc<Member>> = (1..=order.members)
+        .map(|id| run.start_as(&Spec::new(id).options(&["--wait-members", &wait])))
+        .collect();
+    for member in &members {
+        member.publish(order.lines, 64);
+    }
+    run.judge_quiet();
+    let changes = judge::changes(&members);
+    if changes == 0 {
+        let digest = judge::everything_everywhere(&members, order.lines);
+        let Order { members, loss_percent, lines, way, .. } = order;
+        println!("{members} × {lines} lines, {loss_percent} %, {way:?}: {digest:016x} everywhere");
+    } else {
+        say(format_args!("{}: {changes} configuration changes without a fault", order.name));
+    }
+    run.finish();
+    changes == 0
+}
+
+fn by(name: &'static str, members: u32, loss_percent: u32) -> Order {
+    Order { name, way: Way::chosen(), members, loss_percent, lines: LINES }
+}
+
+#[test]
+fn three_members_without_loss() {
+    run_order(by("three_members_without_loss", 3, 0));
+}
+
+#[test]
+fn three_members_with_little_loss() {
+    run_order(by("three_members_with_little_loss", 3, 1));
+}
+
+#[test]
+fn three_members_with_much_loss() {
+    run_order(by("three_members_with_much_loss", 3, 10));
+}
+
+#[test]
+fn five_members_without_loss() {
+    run_order(by("five_members_without_loss", 5, 0));
+}
+
+#[test]
+fn five_members_with_little_loss() {
+    run_order(by("five_members_with_little_loss", 5, 1));
+}
+
+#[test]
+fn five_members_with_much_loss() {
+    run_order(by("five_members_with_much_loss", 5, 10));
+}
+
+#[test]
+fn three_members_by_mmsg() {
+    run_order(Order { way: Way::Mmsg, ..by("three_members_by_mmsg", 3, 1) });
+}
+
+#[test]
+fn three_members_by_uring() {
+    run_order(Order { way: Way::Uring, ..by("three_members_by_uring", 3, 1) });
+}
+
+#[test]
+fn three_members_by_unicast() {
+    run_order(Order { way: Way::Unicast, ..by("three_members_by_unicast", 3, 1) });
+}
+
+/// Safe messages, and commands that end by themselves, as in a script.
+#[test]
+fn safe_messages_until_a_total() {
+    const EACH: u64 = 100;
+    let Some(mut run) = Run::new("safe_messages_until_a_total", 3) else { return };
+    let total = (EACH * 3).to_string();
+    let options = ["--wait-members", "3", "--service", "safe", "--until-total", &total];
+    let members: Vec<Arc<Member>> =
+        (1..=3).map(|id| run.start_as(&Spec::new(id).options(&options))).collect();
+    for member in &members {
+        member.publish(EACH, 64);
+        member.close_input();
+    }
+    for member in &members {
+        run.wait("the end of a command with --until-total", || member.exit().is_some());
+        run.wait("the rest of its output", || member.log().ended);
+        judge::ended_well(member);
+        assert_eq!(member.exit(), Some(Some(0)), "{}", member.describe());
+        assert_eq!(member.log().messages, EACH * 3, "{}", member.describe());
+    }
+    judge::everything_everywhere(&members, EACH);
+    judge::traces(&judge::ended_histories(&run.lives), false);
+}
+
+#[test]
+fn a_megabyte_among_small_ones() {
+    const LARGE_BYTES: usize = 1 << 20;
+    let Some(mut run) = Run::new("a_megabyte_among_small_ones", 3) else { return };
+    let members: Vec<Arc<Member>> =
+        (1..=3).map(|id| run.start_as(&Spec::new(id).options(&["--wait-members", "3"]))).collect();
+    for member in &members {
+        for _ in 0..3 {
+            member.publish(50, 64);
+            member.publish(1, LARGE_BYTES);
+        }
+        member.publish(50, 64);
+    }
+    members[0].publish(1, 16 * LARGE_BYTES);
+    run.judge_quiet();
+    let counts = |log: &Log| (1..=3).map(|id| log.count(id, id)).collect::<Vec<_>>();
+    for member in &members {
+        if judge::changes(&members) == 0 {
+            assert_eq!(counts(&member.log()), [204, 203, 203], "{}", member.describe());
+        }
+    }
+    run.finish();
+}

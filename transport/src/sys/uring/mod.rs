@@ -1,0 +1,377 @@
+//! The way to the kernel by io_uring.
+//!
+//! Datagrams are received without a call for each: a multishot receive completes into buffers
+//! provided beforehand. All sends of a cycle are one submission. When nothing has happened,
+//! looking for it makes no system call.
+
+mod probe;
+mod provided;
+mod receiver;
+mod ring;
+mod why;
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use io_uring::types::CancelBuilder;
+use io_uring::{cqueue, opcode, types};
+
+use crate::counters::Counters;
+use crate::inbox::Inbox;
+use crate::notice::UringError;
+use crate::sys::intake::SocketTerms;
+use crate::sys::messages::Messages;
+use crate::waker::Waker;
+
+use receiver::{Memory, Receiver};
+use ring::{Level, Refused, Ring};
+
+/// How long a wait lasts at most while a socket is not received from, for want of memory:
+/// nothing tells when there is some.
+const STALL: Duration = Duration::from_millis(1);
+
+/// How long tear-down waits for the kernel to let go of the buffers before it leaks them.
+const TEARDOWN: Duration = Duration::from_millis(500);
+
+/// The numbers of the registered files.
+const OWN: u16 = 0;
+const GROUP: u16 = 1;
+
+/// What a completion is of: the upper half of its user data.
+const RECEIVE: u64 = 1 << 32;
+const SEND: u64 = 2 << 32;
+const WAKE: u64 = 3 << 32;
+const CANCEL: u64 = 4 << 32;
+const KIND: u64 = u64::MAX << 32;
+
+/// An error number that no kernel gives: the completion was not seen yet.
+const PENDING: i32 = i32::MIN;
+
+/// io_uring cannot be had or does not work any more.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The kernel refused a step.
+    Refused(Refused),
+    /// Nothing was refused, and yet it does not work.
+    Misbehaves {
+        /// What was done.
+        step: &'static str,
+    },
+}
+
+impl Failure {
+    /// The error number that tells most of it.
+    pub(crate) fn errno(&self) -> i32 {
+        match self {
+            Self::Refused(refused) => refused.errno,
+            Self::Misbehaves { .. } => libc::EIO,
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Failure> for UringError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refused) => why::why(refused),
+            Failure::Misbehaves { step } => Self::Misbehaves { step },
+        }
+    }
+}
+
+/// A data link's ring, sockets and receive buffers. Belongs to the thread that first receives,
+/// sends or waits.
+#[derive(Debug)]
+pub(crate) struct Uring {
+    /// Closed before the buffers go.
+    ring: Ring,
+    /// The own socket's and, in multicast mode, the group's.
+    receivers: Vec<Receiver>,
+    waker: Waker,
+    waker_is_armed: bool,
+    /// A wake was seen that no wait has ended for yet.
+    is_woken: bool,
+    sends_pending: usize,
+}
+
+impl Uring {
+    /// Tries io_uring and makes a ring for the sockets, of which the first sends. Gives them back
+    /// when it does not work.
+    pub(crate) fn new(
+        own: SocketTerms,
+        group: Option<SocketTerms>,
+        waker: Waker,
+    ) -> Result<Self, (UringError, SocketTerms, Option<SocketTerms>)> {
+        let opened =
+            probe::probe().and_then(|level| Ok(Self::prepare(level, &own, group.as_ref())?));
+        match opened {
+            Ok(prepared) => Ok(Self::assemble(prepared, own, group, waker)),
+            Err(error) => Err((error, own, group)),
+        }
+    }
+
+    /// A ring at a level.
+    fn open(
+        level: Level,
+        own: SocketTerms,
+        group: Option<SocketTerms>,
+        waker: Waker,
+    ) -> Result<Self, Failure> {
+        let prepared = Self::prepare(level, &own, group.as_ref())?;
+        Ok(Self::assemble(prepared, own, group, waker))
+    }
+
+    /// Whatever may fail.
+    fn prepare(
+        level: Level,
+        own: &SocketTerms,
+        group: Option<&SocketTerms>,
+    ) -> Result<(Ring, Vec<Memory>), Failure> {
+        let ring = Ring::open(level)?;
+        let sockets = || [Some(own), group].into_iter().flatten();
+        let files: Vec<_> = sockets().map(|(socket, _)| socket.as_raw_fd()).collect();
+        ring.register_files(&files)?;
+        let memories = (OWN..).zip(sockets());
+        let memories = memories.map(|(index, (_, terms))| Memory::new(&ring, index, *terms));
+        let memories = memories.collect::<Result<_, Refused>>()?;
+        Ok((ring, memories))
+    }
+
+    fn assemble(
+        (ring, memories): (Ring, Vec<Memory>),
+        own: SocketTerms,
+        group: Option<SocketTerms>,
+        waker: Waker,
+    ) -> Self {
+        let sockets = [Some(own), group].into_iter().flatten();
+        let receivers = (OWN..).zip(sockets.zip(memories));
+        Self {
+            ring,
+            receivers: receivers
+                .map(|(index, (socket, memory))| Receiver::new(index, socket, memory))
+                .collect(),
+            waker,
+            waker_is_armed: false,
+            is_woken: false,
+            sends_pending: 0,
+        }
+    }
+
+    /// Receives what there is, as far as there is room for it; whether the data's socket was seen
+    /// empty after the last token.
+    pub(crate) fn receive(
+        &mut self,
+        inbox: &mut Inbox,
+        counters: &mut Counters,
+    ) -> Result<bool, Failure> {
+        loop {
+            let is_quiet = self.reap(&mut [], inbox, counters) == 0;
+            self.replenish(inbox, counters);
+            // A pass that finds no completion and nothing to do for the kernel has seen all that
+            // arrived before it: the kernel notes an arrival for this thread before it returns
+            // to the sender.
+            if is_quiet && !self.ring.has_work() {
+                // The data's is the group's, or there is only one.
+                return Ok(self.receivers.iter().next_back().is_some_and(Receiver::is_receiving));
+            }
+            if self.ring.has_work() {
+                counters.system_calls += 1;
+                self.enter(0, None)?;
+            }
+        }
+    }
+
+    /// Offers all messages to the kernel, in order, and waits until it is done with them; pushes
+    /// an error number for each, 0 for none.
+    pub(crate) fn transmit(
+        &mut self,
+        messages: &mut Messages,
+        errnos: &mut Vec<i32>,
+        inbox: &mut Inbox,
+        counters: &mut Counters,
+    ) -> Result<(), Failure> {
+        let headers = messages.headers();
+        errnos.resize(headers.len(), PENDING);
+        let mut offered = 0;
+        while offered < headers.len() || self.sends_pending > 0 {
+            while offered < headers.len() {
+                let header: *const libc::msghdr = &raw const headers[offered].msg_hdr;
+                // What there is no room for is refused rather than kept: it completes at once,
+                // and nothing overtakes anything.
+                let send = opcode::SendMsg::new(types::Fixed(u32::from(OWN)), header)
+                    .flags(libc::MSG_DONTWAIT as u32)
+                    .build()
+                    .user_data(SEND | offered as u64);
+                // SAFETY: the header and what it points to, down to the frames in the caller's
+                // outbox, stay as they are until this function returns without an error, which
+                // is when all completions were seen; on an error the caller leaks them.
+                if !unsafe { self.ring.push(&send) } {
+                    break;
+                }
+                self.sends_pending += 1;
+                offered += 1;
+            }
+            counters.system_calls += 1;
+            self.enter(0, None)?;
+            let mut seen = self.reap(errnos, inbox, counters);
+            while seen == 0 && self.sends_pending > 0 {
+                counters.system_calls += 1;
+                self.enter(1, None)?;
+                seen = self.reap(errnos, inbox, counters);
+            }
+        }
+        Ok(())
+    }
+
+    /// Blocks until there is something to receive, a wake, or the end of `timeout`.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
+        if std::mem::take(&mut self.is_woken) || self.ring.has_completions() {
+            return Ok(());
+        }
+        let is_stalled = !self.receivers.iter().all(Receiver::is_receiving);
+        let timeout = if is_stalled {
+            Some(timeout.map_or(STALL, |timeout| timeout.min(STALL)))
+        } else {
+            timeout
+        };
+        self.arm_waker();
+        self.enter(1, timeout)
+    }
+
+    pub(crate) fn own(&self) -> &UdpSocket {
+        &self.receivers[usize::from(OWN)].socket
+    }
+
+    pub(crate) fn group(&self) -> Option<&UdpSocket> {
+        let group = self.receivers.get(usize::from(GROUP));
+        group.map(|receiver| &receiver.socket)
+    }
+
+    /// What becomes readable when there is something to receive: the sockets, until the kernel
+    /// was asked to do its share of the work; the ring after that.
+    pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let sockets = self.receivers.iter().map(|it| it.socket.as_fd());
+        sockets.chain([self.ring.as_fd()]).collect()
+    }
+
+    /// Ends everything; the sockets, the own one first, and how they are received from.
+    pub(crate) fn give_up(&mut self) -> Vec<SocketTerms> {
+        let is_over = self.is_idle() || self.stop();
+        if is_over {
+            self.ring.unregister_files();
+        }
+        // Otherwise the kernel may write into the buffers until it has closed the ring, which it
+        // does some time after this process has. On another thread than the ring's nothing tells
+        // when, so they are kept for ever.
+        let receivers = self.receivers.drain(..);
+        receivers.map(|receiver| receiver.end(is_over)).collect()
+    }
+
+    /// Whether the kernel may still read what it was to send.
+    pub(crate) fn may_be_sending(&mut self) -> bool {
+        // Sends are queued last, so those not taken are the end of the queue.
+        self.sends_pending > self.ring.queued()
+    }
+
+    /// Whether the kernel has nothing of this process's memory.
+    fn is_idle(&self) -> bool {
+        let is_receiving = self.receivers.iter().any(|receiver| receiver.is_armed);
+        !is_receiving && self.sends_pending == 0
+    }
+
+    fn enter(&mut self, want: usize, timeout: Option<Duration>) -> Result<(), Failure> {
+        // The first entry decides whose the ring is.
+        self.ring.enable()?;
+        Ok(self.ring.enter(want, timeout)?)
+    }
+
+    fn replenish(&mut self, inbox: &Inbox, counters: &mut Counters) {
+        for (index, receiver) in self.receivers.iter_mut().enumerate() {
+            let user_data = RECEIVE | index as u64;
+            receiver.replenish(&mut self.ring, user_data, inbox.has_room(), counters);
+        }
+        self.arm_waker();
+    }
+
+    fn arm_waker(&mut self) {
+        if self.waker_is_armed {
+            return;
+        }
+        let file = types::Fd(self.waker.as_fd().as_raw_fd());
+        let poll = opcode::PollAdd::new(file, libc::POLLIN as u32).multi(true);
+        let poll = poll.build().user_data(WAKE);
+        // SAFETY: a poll points to nothing.
+        self.waker_is_armed = unsafe { self.ring.push(&poll) };
+    }
+
+    /// Takes in all completions that are there; how many.
+    fn reap(&mut self, errnos: &mut [i32], inbox: &mut Inbox, counters: &mut Counters) -> usize {
+        let mut seen = 0;
+        for completion in self.ring.completions() {
+            seen += 1;
+            let (result, flags) = (completion.result(), completion.flags());
+            let index = (completion.user_data() & !KIND) as usize;
+            match completion.user_data() & KIND {
+                RECEIVE => {
+                    if let Some(receiver) = self.receivers.get_mut(index) {
+                        receiver.complete((result, flags), inbox, counters);
+                    }
+                }
+                SEND => {
+                    self.sends_pending -= 1;
+                    if let Some(errno) = errnos.get_mut(index) {
+                        *errno = result.min(0).saturating_neg();
+                    }
+                }
+                WAKE => {
+                    self.waker_is_armed &= cqueue::more(flags);
+                    // One that a wait has ended for already is not counted twice.
+                    self.is_woken |= self.waker.clear();
+                }
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    /// Ends all receives and waits for their last completions; whether they have come.
+    fn stop(&mut self) -> bool {
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        // SAFETY: a cancellation points to nothing.
+        if !unsafe { self.ring.push(&cancel.user_data(CANCEL)) } {
+            return false;
+        }
+        let deadline = Instant::now() + TEARDOWN;
+        // Completions are taken in only to see the last: what they bring goes nowhere.
+        let (mut inbox, mut counters) = (Inbox::new(), Counters::default());
+        loop {
+            self.reap(&mut [], &mut inbox, &mut counters);
+            if self.is_idle() {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.enter(1, Some(left)).is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Refused(Refused::at("io_uring_enter")(error))
+    }
+}
