@@ -32,3 +32,20 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(&args).into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_option_is_known_to_all_programs() {
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                let known = option == "help" || roundel::options::KNOWN_NAMES.contains(&option);
+                assert!(known, "{option} of {}: add it to KNOWN_NAMES", command.get_name());
+            }
+        }
+    }
+}
