@@ -308,7 +308,7 @@ impl Node {
         work
     }
 
-    /// Counters of the data path by name; at most some milliseconds old.
+    /// Counters of the data path and its link by name; at most some milliseconds old.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         self.publisher.shared.counters.read().collect()

@@ -98,28 +98,54 @@ impl Shared {
 
 const COUNTERS: usize = DataCounters::NAMES.len();
 
-/// The data half's counters, written by the worker alone, word by word.
+/// What the counter page says of the link besides what the data half counts: what the kernel
+/// dropped, and what the link did.
+pub(crate) const LINK_NAMES: [&str; 13] = [
+    "kernel_drops_data",
+    "kernel_drops_token",
+    "link_received_frames",
+    "link_received_datagrams",
+    "link_copied_datagrams",
+    "link_stalls",
+    "link_receive_errors",
+    "link_sent_frames",
+    "link_sent_datagrams",
+    "link_dropped_frames",
+    "link_send_retries",
+    "link_segmenting_refused",
+    "link_system_calls",
+];
+
+/// The counters, written by the worker alone, word by word.
 #[derive(Debug)]
 pub(crate) struct CounterPage {
     words: CachePadded<[AtomicU64; COUNTERS]>,
+    link: CachePadded<[AtomicU64; LINK_NAMES.len()]>,
 }
 
 impl Default for CounterPage {
     fn default() -> Self {
-        Self { words: CachePadded::new([const { AtomicU64::new(0) }; COUNTERS]) }
+        Self {
+            words: CachePadded::new([const { AtomicU64::new(0) }; COUNTERS]),
+            link: CachePadded::new([const { AtomicU64::new(0) }; LINK_NAMES.len()]),
+        }
     }
 }
 
 impl CounterPage {
-    pub(crate) fn publish(&self, counters: &DataCounters) {
+    pub(crate) fn publish(&self, counters: &DataCounters, link: &[u64; LINK_NAMES.len()]) {
         for (word, value) in self.words.iter().zip(counters.values()) {
             word.store(value, Ordering::Relaxed);
+        }
+        for (word, value) in self.link.iter().zip(link) {
+            word.store(*value, Ordering::Relaxed);
         }
     }
 
     /// By name, in a fixed order.
     pub(crate) fn read(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let values = self.words.iter().map(|word| word.load(Ordering::Relaxed));
-        DataCounters::NAMES.iter().copied().zip(values)
+        let names = DataCounters::NAMES.iter().chain(&LINK_NAMES).copied();
+        let words = self.words.iter().chain(self.link.iter());
+        names.zip(words.map(|word| word.load(Ordering::Relaxed)))
     }
 }

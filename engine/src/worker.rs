@@ -14,14 +14,14 @@ use roundel_ring::id::RingId;
 use roundel_ring::ordering::DataDestination;
 use roundel_ring::roster::Endpoint;
 use roundel_ring::trace::Entry;
-use roundel_transport::{DataLink, Destination};
+use roundel_transport::{DataLink, Destination, KernelDrops};
 use std::net::SocketAddrV4;
 
 use crate::clock::Clock;
 use crate::doorbell::Bells;
 use crate::idle::{IdleStep, IdleStrategy};
 use crate::rotation::TokenWatch;
-use crate::shared::{EndReason, Shared};
+use crate::shared::{EndReason, LINK_NAMES, Shared};
 use crate::trace_file::TraceFile;
 
 /// How often the counters are published while there is traffic.
@@ -49,6 +49,9 @@ pub(crate) struct Worker {
     full_since: Option<Instant>,
     worked_at: Instant,
     published_at: Instant,
+    /// What the kernel had dropped when it was asked last: a call for each socket.
+    drops: KernelDrops,
+    drops_at: Instant,
     /// The ring whose members are the link's peers.
     peers_of: Option<RingId>,
     tokens: TokenWatch,
@@ -95,6 +98,8 @@ impl Worker {
             full_since: None,
             worked_at: now,
             published_at: now,
+            drops: KernelDrops::default(),
+            drops_at: now,
             peers_of: None,
             tokens: TokenWatch::default(),
         }
@@ -177,7 +182,32 @@ impl Worker {
 
     fn publish_counters(&mut self, now: Instant) {
         self.published_at = now;
-        self.port.shared.counters.publish(self.counters());
+        if now.saturating_duration_since(self.drops_at) >= PUBLISH_COUNTERS {
+            self.drops_at = now;
+            self.drops = self.port.link.kernel_drops();
+        }
+        let link = self.link_values();
+        self.port.shared.counters.publish(self.counters(), &link);
+    }
+
+    /// In the order of [`LINK_NAMES`].
+    fn link_values(&self) -> [u64; LINK_NAMES.len()] {
+        let link = self.port.link.counters();
+        [
+            self.drops.data.into(),
+            self.drops.token.into(),
+            link.received_frames,
+            link.received_datagrams,
+            link.copied_datagrams,
+            link.stalls,
+            link.receive_errors,
+            link.sent_frames,
+            link.sent_datagrams,
+            link.dropped_frames,
+            link.send_retries,
+            link.segmenting_refused,
+            link.system_calls,
+        ]
     }
 
     pub(crate) const fn counters(&self) -> &DataCounters {

@@ -13,6 +13,7 @@ pub mod handoff;
 pub mod id;
 pub mod membership;
 pub mod ordering;
+pub mod pace;
 pub mod packet;
 pub mod params;
 pub mod roster;

@@ -14,8 +14,9 @@ use crate::settings::{Mode, Settings};
 use crate::sys::options;
 
 /// Tries to bind an address that is in use, and the pause between two. What io_uring held is
-/// released some milliseconds after its process has ended.
-const BIND_TRIES: u32 = 100;
+/// released some 50 ms after its process was killed; a second later was seen on a host with ten
+/// runnable threads for each processor.
+const BIND_TRIES: u32 = 400;
 const BIND_PAUSE: Duration = Duration::from_millis(5);
 
 /// Ports tried for a pair of which both are free.

@@ -34,7 +34,7 @@ impl Membership {
         };
         self.ledger.see(epoch);
         self.note_excluded(now);
-        let lost_at = now + self.params.commit_loss;
+        let lost_at = now + self.pace.stretch(self.params.commit_loss);
         let mut proposal = Proposal::new(Arc::clone(&roster), 0, entry, lost_at);
         proposal.next_hop = proposal.members();
         proposal.step = Step::AwaitDurable(commit);
@@ -91,7 +91,7 @@ impl Membership {
         // Raised in memory at first sight, so that joins sent from now on are not taken for late.
         self.ledger.see(commit.ring.epoch);
         self.note_excluded(now);
-        let lost_at = now + self.params.commit_loss;
+        let lost_at = now + self.pace.stretch(self.params.commit_loss);
         let mut proposal = Proposal::new(roster, index, entry, lost_at);
         proposal.next_hop += proposal.members();
         self.state = State::Proposed(Box::new(proposal));

@@ -18,7 +18,7 @@ impl Membership {
         self.gathers += 1;
         self.notices.push_back(Notice::Gathering(reason));
         let kin = self.installed.ids();
-        let mut gather = Gather::new(self.me(), kin, failed, &self.params, now);
+        let mut gather = Gather::new(self.me(), kin, failed, &self.paced(), now);
         if let GatherReason::Merge(node) = reason {
             gather.consider(node);
             // Tells the other side that it is heard, so that it does not wait for our next beacon.
@@ -36,8 +36,9 @@ impl Membership {
         let join = Join::parse(frame, self.identity.cluster)?;
         self.hear(now, join.sender, join.incarnation)?;
         let sender = join.sender;
+        let params = self.paced();
         match &mut self.state {
-            State::Gather(gather) => match gather.handle_join(&join, &self.params, now) {
+            State::Gather(gather) => match gather.handle_join(&join, &params, now) {
                 JoinEffect::IgnoredFailed => return Err(Ignored::NotConcerned),
                 JoinEffect::Noted => self.conclude(now),
                 JoinEffect::Changed => {
@@ -79,8 +80,9 @@ impl Membership {
 
     /// Lets the join that opened a gather count in it.
     fn take_up(&mut self, now: Time, join: &Join) {
+        let params = self.paced();
         if let State::Gather(gather) = &mut self.state
-            && gather.handle_join(join, &self.params, now) == JoinEffect::Changed
+            && gather.handle_join(join, &params, now) == JoinEffect::Changed
         {
             self.send_join(now);
         }
@@ -144,10 +146,9 @@ impl Membership {
     }
 
     pub(super) fn handle_gather_timeout(&mut self, now: Time) {
-        let State::Gather(gather) = &mut self.state else {
-            return;
-        };
-        let changed = gather.handle_consensus_timeout(&self.params, now);
+        let params = self.paced();
+        let State::Gather(gather) = &mut self.state else { return };
+        let changed = gather.handle_consensus_timeout(&params, now);
         if changed || gather.join_at <= now {
             self.send_join(now);
             self.conclude(now);

@@ -17,6 +17,7 @@ use crate::epoch::{EpochLedger, Start};
 use crate::handoff::{Directive, Report};
 use crate::id::{Epoch, NodeId, RingId};
 use crate::ordering::Identity;
+use crate::pace::Pace;
 use crate::params::Params;
 use crate::roster::{Endpoint, Roster};
 use crate::time::Time;
@@ -94,6 +95,8 @@ pub struct Membership {
     notices: VecDeque<Notice>,
     ignored: IgnoredFrames,
     gathers: u64,
+    /// Stretches the timeouts of an attempt on a busy host.
+    pace: Pace,
 }
 
 /// Leaves are announced this often, so that one lost frame does not cost a token timeout.
@@ -120,6 +123,7 @@ impl Membership {
             notices: VecDeque::new(),
             ignored: IgnoredFrames::default(),
             gathers: 0,
+            pace: Pace::default(),
         }
     }
 
@@ -223,6 +227,9 @@ impl Membership {
 
     /// Acts on every timer that is due.
     pub fn handle_timeout(&mut self, now: Time) {
+        if let Some(due) = self.poll_timeout().filter(|due| *due <= now) {
+            self.pace.note(now, now.since(due));
+        }
         match &mut self.state {
             State::Operational | State::Ended => {}
             State::Gather(_) => self.handle_gather_timeout(now),
@@ -268,6 +275,15 @@ impl Membership {
     /// The next notice for the operator.
     pub fn poll_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
+    }
+
+    /// The tunables, with the timeouts of an attempt as the host's pace wants them.
+    fn paced(&self) -> Params {
+        Params {
+            consensus: self.pace.stretch(self.params.consensus),
+            commit_loss: self.pace.stretch(self.params.commit_loss),
+            ..self.params.clone()
+        }
     }
 
     const fn me(&self) -> NodeId {

@@ -22,6 +22,7 @@ use crate::counters::DataCounters;
 use crate::delivery::Delivery;
 use crate::handoff::{Directive, Frozen, Report};
 use crate::id::{Incarnation, MessageId, NodeId, RingId};
+use crate::pace::Pace;
 use crate::params::Params;
 use crate::roster::{Endpoint, Member, MemberMask, Roster};
 use crate::seq::Seq;
@@ -119,6 +120,8 @@ pub struct Ordering {
     trace: Option<TraceLog>,
     scratch: Scratch,
     drained: bool,
+    /// Stretches the token timeout on a busy host.
+    pace: Pace,
     /// Own messages written to the delivery stream.
     own_delivered: u64,
     counters: DataCounters,
@@ -188,6 +191,7 @@ impl Ordering {
             trace: traced.then(TraceLog::default),
             scratch: Scratch::new(&params),
             drained: false,
+            pace: Pace::default(),
             own_delivered: 0,
             counters: DataCounters::default(),
             identity,

@@ -26,14 +26,16 @@ impl Ordering {
             Place::Sent { retransmit_at, .. } => Some(retransmit_at),
             Place::Held { until, .. } => Some(until),
         };
-        let loss = rotation.heard_at + self.params.token_loss;
-        [place, rotation.cancel_at, Some(loss)].into_iter().flatten().min()
+        [place, rotation.cancel_at, Some(self.token_lost_at())].into_iter().flatten().min()
     }
 
     /// Acts on every timer that is due.
     pub fn handle_timeout(&mut self, now: Time) {
         if !matches!(self.phase, Phase::Operational | Phase::Recovering(_)) {
             return;
+        }
+        if let Some(due) = self.poll_timeout().filter(|due| *due <= now) {
+            self.pace.note(now, now.since(due));
         }
         match self.active().rotation.place {
             Place::Held { until, .. } if until <= now => self.release_hold(now),
@@ -46,7 +48,7 @@ impl Ordering {
                 self.wake_holder(now);
             }
         }
-        if self.active().rotation.heard_at + self.params.token_loss <= now {
+        if self.token_lost_at() <= now {
             // Said once per period: control may be busy with something that makes it moot.
             self.active_mut().rotation.heard_at = now;
             let ring = self.active().id();
@@ -55,6 +57,10 @@ impl Ordering {
                 self.reports.push_back(Report::TokenLost { ring });
             }
         }
+    }
+
+    fn token_lost_at(&self) -> Time {
+        self.active().rotation.heard_at + self.pace.stretch(self.params.token_loss)
     }
 
     /// Sends the token again, and more patiently from then on.

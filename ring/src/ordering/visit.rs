@@ -47,13 +47,18 @@ impl Ordering {
     }
 
     fn arrive(&mut self, now: Time, token: &Token) {
+        let hold = self.params.hold;
         let ring = self.active_mut();
         let rotation = &mut ring.rotation;
+        let mut took = None;
         if rotation.visits > 0 {
-            let took = now.since(rotation.visited_at);
-            let smoothed = rotation.measured.map_or(took, |old| (old * 7 + took) / 8);
-            // A rotation in which the token was held says nothing about the network.
-            if !rotation.idle {
+            let whole = now.since(rotation.visited_at);
+            // A rotation in which the token was held says little about the network.
+            if rotation.idle {
+                took = Some(whole.saturating_sub(hold));
+            } else {
+                took = Some(whole);
+                let smoothed = rotation.measured.map_or(whole, |old| (old * 7 + whole) / 8);
                 rotation.measured = Some(smoothed);
             }
         }
@@ -63,6 +68,9 @@ impl Ordering {
         rotation.cancel_at = None;
         rotation.next_hop = token.hop + ring.roster.len() as u64;
         rotation.place = Place::Away;
+        if let Some(took) = took {
+            self.pace.note(now, took);
+        }
     }
 
     /// Step 7: my own aru and ceiling, nobody else's.

@@ -1,0 +1,51 @@
+//! The `roundel-perf` command: measures a ring from the outside, as an application sees it.
+#![forbid(unsafe_code)]
+
+mod exit;
+mod load;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measure a Roundel ring.
+#[derive(Parser, Debug)]
+#[command(name = "roundel-perf", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Load(load::Args),
+}
+
+fn main() -> ExitCode {
+    // What a member has to say is a warning; standard output is for the result alone.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .init();
+    match roundel::options::parse::<Cli>().command {
+        Command::Load(args) => load::run(&args).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_option_is_known_to_all_programs() {
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                let known = option == "help" || roundel::options::KNOWN_NAMES.contains(&option);
+                assert!(known, "{option} of {}: add it to KNOWN_NAMES", command.get_name());
+            }
+        }
+    }
+}

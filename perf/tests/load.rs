@@ -1,0 +1,168 @@
+//! Three members under load on loopback addresses: one order, and the result that scripts read.
+#![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+/// Each of these tests keeps all processors busy.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a member on a loopback address that ends in `host`, and that nobody else is likely to use.
+fn member(cluster: &str, state: &Path, host: u8, options: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_roundel-perf"))
+        .args(["load", "--json", "--members", "3"])
+        .args(["--cluster", &format!("{cluster}-{}", std::process::id())])
+        .args(["--interface", &format!("127.71.{}.{host}", std::process::id() % 250)])
+        // Many busy processes on few processors: a member that waits for one is not lost.
+        .args(["--token-timeout", "1s"])
+        .arg("--state-dir")
+        .arg(state)
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Runs three members to their ends.
+fn three(cluster: &str, first_host: u8, options: &[&str]) -> Vec<Output> {
+    let _alone = alone();
+    let state = tempfile::tempdir().unwrap();
+    let members: Vec<Child> = (first_host..first_host + 3)
+        .map(|host| member(cluster, state.path(), host, options))
+        .collect();
+    members.into_iter().map(|member| member.wait_with_output().unwrap()).collect()
+}
+
+/// The one line of JSON that a member prints.
+fn result(output: &Output) -> Value {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(text.lines().count(), 1, "one line: {text:?}");
+    assert!(!text.contains("\": ") && !text.contains(", \""), "compact: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Judges what holds for every valid run, and gives the digest of the order.
+fn judge(output: &Output, size: u64, service: &str, open_loop: bool) -> (String, u64) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    let result = result(output);
+    assert!(output.status.success(), "{result} {told}");
+    assert_eq!(result["schema"], "roundel.load/1");
+    assert_eq!(result["members"], 3);
+    assert_eq!(result["size"], size);
+    assert_eq!(result["service"], service);
+    assert_eq!(result["open_loop"], open_loop);
+    assert_eq!(result["valid"], true, "{result} {told}");
+    for number in [
+        "seconds",
+        "msgs_per_s",
+        "payload_mbit_per_s",
+        "cpu_us_per_msg",
+        "retransmits",
+        "socket_drops",
+    ] {
+        assert!(result[number].is_number(), "{number}: {result}");
+    }
+    for histogram in ["latency_us", "latency_others_us", "rotation_us"] {
+        let at = |name: &str| result[histogram][name].as_f64().unwrap();
+        assert!(at("p50") <= at("p90") && at("p90") <= at("p99"), "{histogram}: {result}");
+        assert!(at("p99") <= at("p999") && at("p999") <= at("max"), "{histogram}: {result}");
+    }
+    let digest = result["order_digest"].as_str().unwrap().to_owned();
+    (digest, result["delivered_msgs"].as_u64().unwrap())
+}
+
+fn assert_one_order(outputs: &[Output], size: u64, service: &str, open_loop: bool) {
+    let orders: Vec<_> =
+        outputs.iter().map(|output| judge(output, size, service, open_loop)).collect();
+    assert!(orders[0].1 > 0, "nothing was delivered");
+    assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
+}
+
+#[test]
+fn as_fast_as_it_goes() {
+    let outputs = three("max", 31, &["--seconds", "1", "--warmup", "0.2"]);
+    assert_one_order(&outputs, 64, "agreed", false);
+}
+
+#[test]
+fn at_planned_times_safe_and_in_fragments() {
+    let options = [
+        "--seconds",
+        "1",
+        "--warmup",
+        "0.2",
+        "--rate",
+        "50",
+        "--size",
+        "20KiB",
+        "--service",
+        "safe",
+    ];
+    assert_one_order(&three("rate", 41, &options), 20 << 10, "safe", true);
+}
+
+#[test]
+fn one_sender() {
+    let options = [
+        "--seconds",
+        "1",
+        "--warmup",
+        "0.2",
+        "--senders",
+        "one",
+        "--rate",
+        "200",
+        "--size",
+        "1350",
+    ];
+    let outputs = three("one", 51, &options);
+    assert_one_order(&outputs, 1350, "agreed", true);
+    let from_others = result(&outputs[0])["latency_others_us"]["max"].as_f64();
+    assert_eq!(from_others, Some(0.0), "the lowest id alone sends");
+}
+
+#[test]
+fn a_lost_member_makes_the_run_invalid_and_nobody_hangs() {
+    let _alone = alone();
+    let state = tempfile::tempdir().unwrap();
+    let options = ["--seconds", "30", "--warmup", "0", "--rate", "100"];
+    let mut members: Vec<Child> =
+        (61..64).map(|host| member("lost", state.path(), host, &options)).collect();
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    let mut victim = members.pop().unwrap();
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    for member in members {
+        let output = member.wait_with_output().unwrap();
+        let result = result(&output);
+        assert_eq!(output.status.code(), Some(1), "{result}");
+        assert_eq!(result["valid"], false);
+        assert!(result["reason"].as_str().unwrap().starts_with("lost member "), "{result}");
+    }
+}
+
+#[test]
+fn members_with_other_options_are_told_so() {
+    let _alone = alone();
+    let state = tempfile::tempdir().unwrap();
+    let members: Vec<Child> = [(71, "64"), (72, "64"), (73, "65")]
+        .into_iter()
+        .map(|(host, size)| member("other", state.path(), host, &["--size", size]))
+        .collect();
+    for member in members {
+        let output = member.wait_with_output().unwrap();
+        let code = output.status.code();
+        // The first that sees it leaves; another may then wait for members that are gone.
+        assert!(matches!(code, Some(2 | 5)), "{code:?} {}", result(&output));
+        assert_eq!(result(&output)["valid"], false);
+    }
+}
