@@ -51,6 +51,12 @@ impl Backlog {
         Self { queue: VecDeque::new(), bytes: 0, fragmented: 0, accepted: 0, closed: false }
     }
 
+    /// An empty backlog with room for `messages`.
+    #[must_use]
+    pub fn with_capacity(messages: usize) -> Self {
+        Self { queue: VecDeque::with_capacity(messages), ..Self::new() }
+    }
+
     /// Takes a message and gives its counter.
     ///
     /// # Errors
@@ -82,6 +88,12 @@ impl Backlog {
     pub fn has_room(&self, params: &Params) -> bool {
         let full = self.bytes >= params.backlog_bytes;
         self.queue.is_empty() || !full && self.queue.len() < params.backlog_messages
+    }
+
+    /// Messages accepted in this incarnation.
+    #[must_use]
+    pub const fn accepted(&self) -> u64 {
+        self.accepted
     }
 
     /// Accepts nothing more.

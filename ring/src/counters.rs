@@ -97,38 +97,57 @@ impl IgnoredFrames {
     }
 }
 
-/// What the data half did since its start.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct DataCounters {
-    /// Frames without effect.
-    pub ignored: IgnoredFrames,
+macro_rules! data_counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What the data half did since its start.
+        #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+        pub struct DataCounters {
+            /// Frames without effect.
+            pub ignored: IgnoredFrames,
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl DataCounters {
+            /// Names of the counters, in the order of [`DataCounters::values`].
+            pub const NAMES: &'static [&'static str] = &["frames_ignored", $(stringify!($name)),*];
+
+            /// Every counter; ignored frames as their total.
+            #[must_use]
+            pub fn values(&self) -> [u64; Self::NAMES.len()] {
+                [self.ignored.total(), $(self.$name),*]
+            }
+        }
+    };
+}
+
+data_counters! {
     /// Tokens handled.
-    pub tokens: u64,
+    tokens,
     /// Tokens sent again for want of a sign of life.
-    pub token_retransmits: u64,
+    token_retransmits,
     /// Tokens held because the ring was idle.
-    pub holds: u64,
+    holds,
     /// Own packets numbered.
-    pub packets_originated: u64,
+    packets_originated,
     /// Packets stored on receipt.
-    pub packets_received: u64,
+    packets_received,
     /// Requested packets of the running ring multicast.
-    pub packets_retransmitted: u64,
+    packets_retransmitted,
     /// Requested packets of the old ring multicast while recovering.
-    pub packets_recovered: u64,
+    packets_recovered,
     /// Packets written to the delivery stream.
-    pub packets_delivered: u64,
+    packets_delivered,
     /// Packets discarded at an installation (EVS step 6.a).
-    pub packets_discarded: u64,
+    packets_discarded,
     /// Old packets found to be held by nobody in T.
-    pub voids: u64,
+    voids,
     /// Rings installed.
-    pub installed: u64,
+    installed,
     /// Installations whose transitional configuration had two members or more and delivered a
     /// packet.
-    pub shared_transitionals: u64,
+    shared_transitionals,
     /// Recoveries that began with a non-empty obligation set.
-    pub obliged_recoveries: u64,
+    obliged_recoveries,
     /// Recoveries that a new freeze cut short.
-    pub recoveries_cut_short: u64,
+    recoveries_cut_short,
 }

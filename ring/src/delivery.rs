@@ -46,6 +46,41 @@ impl DeliveredPacket {
     }
 }
 
+/// A message as the application gets it, borrowed from the delivery stream: costs no allocation
+/// and no reference count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MessageRef<'a> {
+    /// Who sent it, in which life, and its number there.
+    pub id: MessageId,
+    /// The regular configuration it was originated in.
+    pub ring: RingId,
+    /// Its place in the order of that ring.
+    pub ordinal: Ordinal,
+    /// The kind of the configuration in force here.
+    pub in_configuration: ConfigurationKind,
+    /// Asked of the order by its sender.
+    pub service: Service,
+    /// The content.
+    pub payload: &'a [u8],
+    /// What the content is a slice of.
+    whole: &'a Bytes,
+}
+
+impl MessageRef<'_> {
+    /// The message to keep: shares the content's memory.
+    #[must_use]
+    pub fn to_message(&self) -> Message {
+        Message {
+            id: self.id,
+            ring: self.ring,
+            ordinal: self.ordinal,
+            in_configuration: self.in_configuration,
+            service: self.service,
+            payload: self.whole.slice_ref(self.payload),
+        }
+    }
+}
+
 /// A message as the application gets it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
@@ -63,6 +98,22 @@ pub struct Message {
     pub payload: Bytes,
 }
 
+impl Message {
+    /// The message, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> MessageRef<'_> {
+        MessageRef {
+            id: self.id,
+            ring: self.ring,
+            ordinal: self.ordinal,
+            in_configuration: self.in_configuration,
+            service: self.service,
+            payload: &self.payload,
+            whole: &self.payload,
+        }
+    }
+}
+
 /// Puts fragmented messages together, on the application's side of the stream.
 ///
 /// Bounded: at most one partial message a sender, each at most the largest message.
@@ -73,15 +124,15 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// An assembler for messages of at most `message_bytes_max`; a longer one is cut off from
-    /// memory and dropped (its sender's program has a larger bound than this one).
+    /// An assembler for messages of at most `message_bytes_max`; a longer one is dropped (its
+    /// sender's program has a larger bound than this one).
     #[must_use]
     pub const fn new(message_bytes_max: usize) -> Self {
         Self { partial: BTreeMap::new(), message_bytes_max }
     }
 
     /// Takes the next item of the stream and calls `each` with every message complete with it.
-    pub fn handle(&mut self, delivery: &Delivery, mut each: impl FnMut(Message)) {
+    pub fn handle(&mut self, delivery: &Delivery, mut each: impl FnMut(MessageRef<'_>)) {
         match delivery {
             // What is partial here was not originated (its last fragment got no place) or was
             // discarded; its sender sends it again whole.
@@ -91,10 +142,14 @@ impl Assembler {
                 }
             }
             Delivery::Packet(delivered) => match delivered.packet.content {
-                Content::Messages { .. } => whole(delivered, each),
+                Content::Messages { .. } => {
+                    for (index, payload) in (0..).zip(delivered.packet.payloads()) {
+                        each(message(delivered, index, payload, &delivered.packet.body));
+                    }
+                }
                 Content::Fragment(fragment) => {
                     if let Some(payload) = self.fragment(&delivered.packet, fragment) {
-                        each(message(delivered, 0, payload));
+                        each(message(delivered, 0, &payload, &payload));
                     }
                 }
             },
@@ -120,20 +175,19 @@ impl Assembler {
     }
 }
 
-fn whole(delivered: &DeliveredPacket, mut each: impl FnMut(Message)) {
-    let body = &delivered.packet.body;
-    for (index, payload) in (0..).zip(delivered.packet.payloads()) {
-        each(message(delivered, index, body.slice_ref(payload)));
-    }
-}
-
-fn message(delivered: &DeliveredPacket, index: u16, payload: Bytes) -> Message {
-    Message {
+fn message<'a>(
+    delivered: &DeliveredPacket,
+    index: u16,
+    payload: &'a [u8],
+    whole: &'a Bytes,
+) -> MessageRef<'a> {
+    MessageRef {
         id: delivered.message_id(index),
         ring: delivered.ring,
         ordinal: Ordinal::new(delivered.seq, index),
         in_configuration: delivered.in_configuration,
         service: delivered.packet.service,
         payload,
+        whole,
     }
 }

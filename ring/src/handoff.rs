@@ -15,10 +15,10 @@
 use std::sync::Arc;
 
 use crate::id::{NodeId, RingId};
+use crate::ordering::Recovery;
 use crate::roster::{MemberMask, Roster};
 use crate::seq::Seq;
 use crate::slots::SlotMap;
-use crate::window::Window;
 
 /// What control tells the worker. Each has one answer.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub enum Directive {
         ring: RingId,
     },
     /// Adopt a ring and recover the installed one on it: answer [`Report::Adopted`].
-    Recover(Box<Recover>),
+    Recover(Box<Recovery>),
     /// Make the first token of the adopted ring (the representative, once): answer
     /// [`Report::Originated`].
     Originate {
@@ -38,7 +38,8 @@ pub enum Directive {
     },
 }
 
-/// All the worker needs to recover the installed ring on a new one (EVS steps 4 to 6).
+/// What recovering the installed ring on a new one takes (EVS steps 4 to 6), from which control
+/// makes the [`Recovery`] with all its memory.
 #[derive(Debug)]
 pub struct Recover {
     /// The new ring.
@@ -47,6 +48,8 @@ pub struct Recover {
     pub slots: SlotMap,
     /// T: members of the new ring whose installed ring is mine, over my installed ring's roster.
     pub transitional: MemberMask,
+    /// The same, as the application is told.
+    pub transitional_ids: Arc<[NodeId]>,
     /// The obligation sets of T's entries together, over my installed ring's roster.
     pub obligations: MemberMask,
     /// S: the greatest stable in T's entries.
@@ -54,8 +57,6 @@ pub struct Recover {
     /// Members of the new ring that miss nothing: their aru starts at the install point. Over the
     /// new ring's roster.
     pub complete: MemberMask,
-    /// The new ring's window, empty.
-    pub window: Window,
 }
 
 /// What the worker tells control.
@@ -91,7 +92,7 @@ pub enum Report {
         ring: RingId,
     },
     /// Memory of a ring that is over, to be freed.
-    Retired(Window),
+    Retired(Box<Recovery>),
     /// After a leave was asked for: every accepted message is delivered here and held by all.
     Drained,
 }

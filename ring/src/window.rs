@@ -35,12 +35,6 @@ impl Window {
         Self { slots, released: start, aru: start, highest: start }
     }
 
-    /// Empties the window and starts it again after seq `start`.
-    pub fn restart(&mut self, start: Seq) {
-        self.slots.fill(None);
-        (self.released, self.aru, self.highest) = (start, start, start);
-    }
-
     /// Everything up to here is held or was.
     #[must_use]
     pub const fn aru(&self) -> Seq {

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use roundel::JoinError;
+
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Exit {
@@ -13,10 +15,18 @@ pub(crate) enum Exit {
     Usage = 2,
     /// A check found a violation.
     Violation = 6,
+    /// A signal ended it early.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+impl From<&JoinError> for Exit {
+    fn from(error: &JoinError) -> Self {
+        if error.is_configuration() { Self::Usage } else { Self::Failed }
     }
 }

@@ -1,10 +1,14 @@
 //! The `roundel` command.
 #![forbid(unsafe_code)]
 
+mod cat;
 mod check;
 mod exit;
+mod log;
+mod order;
 mod output;
 mod sim;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -20,13 +24,40 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Cat(Box<cat::Args>),
     Check(check::Args),
     Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    match roundel::options::parse::<Cli>().command {
+        Command::Cat(args) => cat::run(&args).into(),
         Command::Check(args) => check::run(&args).into(),
         Command::Sim(args) => sim::run(&args).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_option_is_known_to_all_programs() {
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                let known = option == "help" || roundel::options::KNOWN_NAMES.contains(&option);
+                assert!(known, "{option} of {}: add it to KNOWN_NAMES", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
     }
 }

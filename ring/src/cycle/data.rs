@@ -44,6 +44,8 @@ pub trait DataPort {
     fn stream_has_room(&mut self) -> bool;
     /// Takes the next item of the delivery stream.
     fn deliver(&mut self, delivery: Delivery);
+    /// Whether the queue to control takes another report.
+    fn reports_have_room(&mut self) -> bool;
     /// Hands a report to control.
     fn report(&mut self, report: Report);
 }
@@ -110,7 +112,8 @@ impl DataHalf {
             port.deliver(delivery);
             work += 1;
         }
-        while let Some(report) = self.ordering.poll_report() {
+        while port.reports_have_room() {
+            let Some(report) = self.ordering.poll_report() else { break };
             port.report(report);
             work += 1;
         }

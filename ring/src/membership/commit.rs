@@ -155,11 +155,12 @@ impl Membership {
             return;
         };
         let roster = Arc::clone(&proposal.roster);
-        match plan::recover(roster, &commit.entries, &self.installed, &self.params) {
-            Some(recover) => {
+        let me = proposal.me;
+        match plan::recover(roster, &commit.entries, &self.installed, &self.params, me) {
+            Some(recovery) => {
                 proposal.step = Step::AwaitAdopted(commit);
                 self.worker = Worker::Adopting;
-                self.directives.push_back(recover.into());
+                self.directives.push_back(Directive::Recover(recovery));
             }
             None => self.gather(now, GatherReason::CommitLost, None),
         }

@@ -290,7 +290,7 @@ impl Membership {
             Report::FailedToReceive { ring, member } => {
                 self.handle_failed_to_receive(now, ring, member);
             }
-            Report::Retired(window) => drop(window),
+            Report::Retired(recovery) => drop(recovery),
             // For the engine, which asked for it.
             Report::Originated { .. } | Report::Drained => {}
         }

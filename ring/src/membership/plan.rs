@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::handoff::{Frozen, Recover};
 use crate::id::NodeId;
+use crate::ordering::Recovery;
 use crate::params::Params;
 use crate::roster::{MemberMask, Roster};
 use crate::seq::Seq;
 use crate::slots::SlotMap;
-use crate::window::Window;
 use crate::wire::commit::Entry;
 
 /// The entry of a member whose worker reported `frozen`.
@@ -17,7 +17,7 @@ pub(super) const fn entry(frozen: &Frozen) -> Entry {
     Entry { installed, aru, highest, stable, obligations }
 }
 
-/// What a member that comes from `installed` does to recover it on `roster`, given everybody's
+/// What the member at place `me` of `roster`, which comes from `installed`, adopts, given everybody's
 /// `entries` in ring order. `None` when the entries contradict what this member knows of its own
 /// ring.
 pub(super) fn recover(
@@ -25,7 +25,8 @@ pub(super) fn recover(
     entries: &[Entry],
     installed: &Roster,
     params: &Params,
-) -> Option<Recover> {
+    me: usize,
+) -> Option<Box<Recovery>> {
     let slots = SlotMap::new(entries, installed.ring);
     let mut transitional = MemberMask::default();
     let mut obligations = MemberMask::default();
@@ -48,8 +49,10 @@ pub(super) fn recover(
         stable = stable.max(entry.stable);
     }
     let obligations = obligations.intersection(installed.everyone());
-    let window = Window::new(params.window_packets, slots.install_point);
-    Some(Recover { roster, slots, transitional, obligations, stable, complete, window })
+    let transitional_ids = installed.select(transitional).collect();
+    let recover =
+        Recover { roster, slots, transitional, transitional_ids, obligations, stable, complete };
+    Some(Box::new(Recovery::new(recover, me, params)))
 }
 
 /// Whether the member of `entry` holds all that anybody from its ring holds.

@@ -61,6 +61,9 @@ impl Ordering {
         let ring = &self.installed.ring;
         let incarnation = Self::incarnation_on(&ring.roster, packet.originator);
         let ring = ring.id();
+        if packet.originator == self.identity.member.id {
+            self.own_delivered += u64::from(packet.messages_completed());
+        }
         let delivered = DeliveredPacket { ring, seq, in_configuration, incarnation, packet };
         self.record_deliveries(now, &delivered);
         self.installed.delivered = self.installed.delivered.max(seq);

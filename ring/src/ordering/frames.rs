@@ -70,12 +70,12 @@ impl Ordering {
     }
 
     fn handle_token(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {
-        let mut token = std::mem::take(&mut self.scratch);
+        let mut token = std::mem::take(&mut self.scratch.token);
         let parsed = token.parse_into(frame, self.identity.cluster).map_err(Ignored::from);
         let admitted = parsed.and_then(|()| self.admit(now, &token));
         match admitted {
             Ok(()) => self.visit(now, token),
-            Err(_) => self.scratch = token,
+            Err(_) => self.scratch.token = token,
         }
         admitted
     }

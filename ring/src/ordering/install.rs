@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Installed, Ordering, Phase};
+use super::{Ordering, Phase};
 use crate::configuration::{Configuration, ConfigurationKind};
 use crate::handoff::Report;
 use crate::packet::Packet;
@@ -16,10 +16,9 @@ impl Ordering {
     /// that allows, then the adopted ring's regular configuration.
     pub(super) fn install(&mut self, now: Time) {
         let after = Phase::Operational;
-        let Phase::Recovering(recovery) = std::mem::replace(&mut self.phase, after) else {
+        let Phase::Recovering(mut recovery) = std::mem::replace(&mut self.phase, after) else {
             return;
         };
-        let recovery = *recovery;
         if recovery.ring.roster.len() == 1 {
             self.phase = Phase::Alone;
         }
@@ -38,26 +37,32 @@ impl Ordering {
             at = at.next();
         }
         // Step 6.c.
-        self.write_transitional(now, recovery.ring.roster.ring, recovery.transitional);
+        self.write(
+            now,
+            Configuration {
+                kind: ConfigurationKind::Transitional,
+                ring: recovery.ring.id(),
+                previous: Some(self.installed.ring.id()),
+                members: Arc::clone(&recovery.transitional_ids),
+                eligible: None,
+            },
+        );
         let delivered = self.deliver_rest(now, at, high);
         if delivered > 0 && recovery.transitional.len() > 1 {
             self.counters.shared_transitionals += 1;
         }
         // Step 6.e: obligations end with the configuration they belong to.
-        let previous = self.installed.ring.id();
-        let next = Installed {
-            delivered: recovery.slots.install_point,
-            last_own: Seq::ZERO,
-            obligations: MemberMask::default(),
-            ring: recovery.ring,
-        };
-        let old = std::mem::replace(&mut self.installed, next);
+        std::mem::swap(&mut self.installed.ring, &mut recovery.ring);
+        let previous = recovery.ring.id();
+        self.installed.delivered = recovery.slots.install_point;
+        self.installed.last_own = Seq::ZERO;
+        self.installed.obligations = MemberMask::default();
         let everyone = self.installed.ring.roster.everyone();
         self.write_configuration(now, ConfigurationKind::Regular, Some(previous), everyone);
         self.backlog.restart_fragmented();
         self.counters.installed += 1;
         self.reports.push_back(Report::Installed { ring: self.installed.ring.id() });
-        self.reports.push_back(Report::Retired(old.ring.window));
+        self.reports.push_back(Report::Retired(recovery));
     }
 
     /// Steps 6.a and 6.d: the rest in order. What follows a packet that nobody holds may depend on
@@ -93,19 +98,5 @@ impl Ordering {
         if let Some(packet) = self.installed.ring.window.packet(seq).cloned() {
             self.write_packet(now, seq, kind, packet);
         }
-    }
-
-    fn write_transitional(&mut self, now: Time, ring: crate::id::RingId, members: MemberMask) {
-        let roster = Arc::clone(&self.installed.ring.roster);
-        self.write(
-            now,
-            Configuration {
-                kind: ConfigurationKind::Transitional,
-                ring,
-                previous: Some(roster.ring),
-                members: roster.select(members).collect(),
-                eligible: None,
-            },
-        );
     }
 }

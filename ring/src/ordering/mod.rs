@@ -31,9 +31,10 @@ use crate::trace::{self, ContentHash};
 use crate::window::Window;
 use crate::wire::data::Data;
 use crate::wire::hold_cancel::HoldCancel;
-use crate::wire::token::Token;
+use crate::wire::token::{REQUESTS_MAX, Request, Token};
 use crate::wire::{ClusterTag, body_bytes_max};
-use ring::{Recovery, Ring};
+pub use ring::Recovery;
+use ring::Ring;
 
 /// Who a member is and how it runs: the fixed facts of one incarnation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,16 +110,46 @@ pub struct Ordering {
     installed: Installed,
     phase: Phase,
     /// An adoption that waits until the application has taken what the last one decided.
-    waiting: Option<Box<crate::handoff::Recover>>,
+    waiting: Option<Box<Recovery>>,
     backlog: Backlog,
     arena: Arena,
     outbox: VecDeque<Outgoing>,
     stream: VecDeque<Delivery>,
     reports: VecDeque<Report>,
     trace: Option<TraceLog>,
-    scratch: Token,
+    scratch: Scratch,
     drained: bool,
+    /// Own messages written to the delivery stream.
+    own_delivered: u64,
     counters: DataCounters,
+}
+
+/// Memory that a token visit uses over and over.
+#[derive(Debug)]
+struct Scratch {
+    token: Token,
+    /// Packets of this visit that leave after the token.
+    post_token: VecDeque<Data>,
+    /// Requested packets multicast in this visit.
+    served: Vec<Seq>,
+    /// Requests that go on with the token.
+    passed_on: Vec<Request>,
+}
+
+impl Scratch {
+    fn new(params: &Params) -> Self {
+        Self {
+            token: Token::with_capacity(),
+            post_token: VecDeque::with_capacity(params.accelerated_packets as usize + 1),
+            served: Vec::with_capacity(params.retransmit_packets as usize),
+            passed_on: Vec::with_capacity(REQUESTS_MAX),
+        }
+    }
+}
+
+/// Frames that one cycle puts out: what a visit numbers and repairs, and a few others.
+const fn outbox_frames(params: &Params) -> usize {
+    params.personal_packets as usize + params.retransmit_packets as usize + 8
 }
 
 #[derive(Debug, Default)]
@@ -142,21 +173,22 @@ impl Ordering {
         let window = Window::new(params.window_packets, Seq::ZERO);
         let mut ordering = Self {
             installed: Installed {
-                ring: Ring::new(roster, 0, window, now),
+                ring: Ring::new(roster, 0, window),
                 delivered: Seq::ZERO,
                 obligations: MemberMask::default(),
                 last_own: Seq::ZERO,
             },
             phase: Phase::Alone,
             waiting: None,
-            backlog: Backlog::new(),
+            backlog: Backlog::with_capacity(params.backlog_messages),
             arena: Arena::default(),
-            outbox: VecDeque::with_capacity(params.global_packets as usize),
+            outbox: VecDeque::with_capacity(outbox_frames(&params)),
             stream: VecDeque::with_capacity(params.window_packets + params.stream_packets),
             reports: VecDeque::with_capacity(16),
             trace: traced.then(TraceLog::default),
-            scratch: Token::with_capacity(),
+            scratch: Scratch::new(&params),
             drained: false,
+            own_delivered: 0,
             counters: DataCounters::default(),
             identity,
             params,
@@ -219,6 +251,24 @@ impl Ordering {
         runs && self.backlog.is_empty() && (done || highest == ring.start)
     }
 
+    /// Nothing is expected to happen soon: the token left here with nothing to do for anybody, or
+    /// there is none. A thread may sleep then; what wakes the ring wakes it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let at_rest = match &self.phase {
+            Phase::Alone | Phase::Frozen => true,
+            Phase::Operational => self.installed.ring.rotation.idle,
+            Phase::Recovering(_) => false,
+        };
+        at_rest && self.backlog.is_empty()
+    }
+
+    /// Messages accepted here and not yet delivered here: what a member that ends now loses.
+    #[must_use]
+    pub const fn undelivered(&self) -> u64 {
+        self.backlog.accepted() - self.own_delivered
+    }
+
     /// Nothing accepted waits for a number.
     #[must_use]
     pub fn is_backlog_empty(&self) -> bool {
@@ -268,9 +318,9 @@ impl Ordering {
     /// of one, delivers, releases, adopts. Once a cycle, after the inputs.
     pub fn advance(&mut self, now: Time) {
         if self.stream.len() <= self.params.stream_packets
-            && let Some(recover) = self.waiting.take()
+            && let Some(recovery) = self.waiting.take()
         {
-            self.adopt(now, *recover);
+            self.adopt(now, recovery);
         }
         if matches!(self.phase, Phase::Alone) {
             self.number_alone(now);
@@ -284,13 +334,13 @@ impl Ordering {
     pub fn handle_directive(&mut self, now: Time, directive: Directive) {
         match directive {
             Directive::Freeze { ring } => self.freeze(ring),
-            Directive::Recover(recover) => {
+            Directive::Recover(recovery) => {
                 if self.stream.len() > self.params.stream_packets {
                     // The application has not taken what the last installation decided: wait for
                     // it, or undelivered configurations would pile up without bound.
-                    self.waiting = Some(recover);
+                    self.waiting = Some(recovery);
                 } else {
-                    self.adopt(now, *recover);
+                    self.adopt(now, recovery);
                 }
             }
             Directive::Originate { ring } => self.originate(now, ring),

@@ -2,7 +2,7 @@
 
 use super::ring::{Place, Recovery, Ring};
 use super::{Ordering, Phase};
-use crate::handoff::{Directive, Recover, Report};
+use crate::handoff::Report;
 use crate::id::RingId;
 use crate::seq::Seq;
 use crate::time::Time;
@@ -14,10 +14,10 @@ impl Ordering {
     pub(super) fn freeze(&mut self, asked: RingId) {
         if let Phase::Recovering(recovery) = std::mem::replace(&mut self.phase, Phase::Frozen) {
             self.counters.recoveries_cut_short += 1;
-            self.reports.push_back(Report::Retired(recovery.ring.window));
+            self.reports.push_back(Report::Retired(recovery));
         }
-        if let Some(recover) = self.waiting.take() {
-            self.reports.push_back(Report::Retired(recover.window));
+        if let Some(recovery) = self.waiting.take() {
+            self.reports.push_back(Report::Retired(recovery));
         }
         self.outbox.clear();
         self.installed.ring.rotation.place = Place::Away;
@@ -25,24 +25,23 @@ impl Ordering {
     }
 
     /// EVS steps 4 and 5: from here on the new ring's token finds this member ready.
-    pub(super) fn adopt(&mut self, now: Time, recover: Recover) {
-        let ring = recover.roster.ring;
-        let me = recover.roster.index_of(self.identity.member.id);
-        let (Phase::Frozen, Some(me)) = (&self.phase, me) else {
-            debug_assert!(false, "control adopts a ring of mine only after a freeze");
-            self.reports.push_back(Report::Retired(recover.window));
+    pub(super) fn adopt(&mut self, now: Time, mut recovery: Box<Recovery>) {
+        let ring = recovery.ring.id();
+        if !matches!(self.phase, Phase::Frozen) {
+            debug_assert!(false, "control adopts a ring only after a freeze");
+            self.reports.push_back(Report::Retired(recovery));
             return;
-        };
+        }
         if !self.installed.obligations.is_empty() {
             self.counters.obliged_recoveries += 1;
         }
-        let mut recovery = Recovery::new(recover, me, now);
+        recovery.ring.rotation.begin(now);
         if recovery.transitional.len() == 1 {
             // Nobody else comes from my ring: what I miss of it, nobody in T holds.
             let (old, last) = (&self.installed.ring.window, recovery.slots.install_point);
             self.counters.voids += recovery.mark_void(old, Seq(1), last);
         }
-        self.phase = Phase::Recovering(Box::new(recovery));
+        self.phase = Phase::Recovering(recovery);
         // The others count on a member that misses nothing as soon as its commit token leaves, so
         // its obligations come before the answer.
         self.acknowledge_if_complete();
@@ -102,10 +101,4 @@ fn first_token(ring: &Ring, recovery: &Recovery) -> Token {
     token.seq = start;
     token.promises.extend((0..ring.roster.len()).map(promise));
     token
-}
-
-impl From<Recover> for Directive {
-    fn from(recover: Recover) -> Self {
-        Self::Recover(Box::new(recover))
-    }
 }

@@ -28,42 +28,43 @@ impl Ordering {
     /// Step 2: multicasts requested packets that I hold, at once, up to a cap; yields how many.
     /// What I do not answer is passed on, marked `held` where I hold it.
     pub(super) fn serve_requests(&mut self, token: &mut Token) -> u32 {
+        // A request that finds no room is asked again by its owner, and never counts as returned.
         let limit = requests_max(token.promises.len());
-        let mut served: Vec<Seq> = Vec::new();
-        let mut passed_on: Vec<Request> = Vec::new();
-        for request in std::mem::take(&mut token.requests) {
-            for run in self.runs(&request) {
-                let answer = run.held_here && run.request.skip == 0;
-                let room = self.params.retransmit_packets as usize - served.len();
-                if answer && usize::from(run.request.count) <= room {
-                    self.serve(&run.request, token.hop, &mut served);
-                } else if run.held_here {
-                    let skip = run.request.skip.saturating_sub(1);
-                    passed_on.push(Request { skip, held: true, ..run.request });
-                } else {
-                    passed_on.push(run.request);
+        let mut passed_on = std::mem::take(&mut self.scratch.passed_on);
+        self.scratch.served.clear();
+        for request in &token.requests {
+            let mut rest = Some(*request);
+            while let Some(request) = rest {
+                let (run, held_here, after) = self.first_run(&request);
+                rest = after;
+                let room = self.params.retransmit_packets as usize - self.scratch.served.len();
+                if held_here && run.skip == 0 && usize::from(run.count) <= room {
+                    self.serve(&run, token.hop);
+                } else if passed_on.len() < limit {
+                    let skip = if held_here { run.skip.saturating_sub(1) } else { run.skip };
+                    passed_on.push(Request { skip, held: run.held || held_here, ..run });
                 }
             }
         }
-        // A request that finds no room is asked again by its owner, and never counts as returned.
-        passed_on.truncate(limit);
-        token.requests = passed_on;
-        u32::try_from(served.len()).unwrap_or(u32::MAX)
+        std::mem::swap(&mut token.requests, &mut passed_on);
+        passed_on.clear();
+        self.scratch.passed_on = passed_on;
+        u32::try_from(self.scratch.served.len()).unwrap_or(u32::MAX)
     }
 
-    fn serve(&mut self, request: &Request, hop: u64, served: &mut Vec<Seq>) {
+    fn serve(&mut self, request: &Request, hop: u64) {
         let transmitter = self.identity.member.id;
         let mut seq = request.first;
         while seq <= request.last() {
             // Two members may miss the same packet: one multicast answers both.
-            if !served.contains(&seq)
+            if !self.scratch.served.contains(&seq)
                 && let Some((packet, recovered)) = self.held(seq)
             {
                 let packet = packet.clone();
                 let ring = self.active().id();
                 let data = Data { transmitter, ring, seq, hop, post_token: false, packet };
                 self.outbox.push_back(Outgoing::Data(data));
-                served.push(seq);
+                self.scratch.served.push(seq);
                 if recovered {
                     self.counters.packets_recovered += 1;
                 } else {
@@ -86,23 +87,26 @@ impl Ordering {
         }
     }
 
-    /// Cuts a request into runs that I hold or do not hold, short enough to answer in one visit.
-    fn runs(&self, request: &Request) -> Vec<Run> {
-        let longest = u16::try_from(self.params.retransmit_packets).unwrap_or(u16::MAX);
-        let mut runs: Vec<Run> = Vec::new();
-        let mut seq = request.first;
-        while seq <= request.last() {
-            let held_here = self.held(seq).is_some();
-            match runs.last_mut() {
-                Some(run) if run.held_here == held_here && !run.is_full(longest) => {
-                    run.request.count += 1;
-                }
-                _ => runs
-                    .push(Run { held_here, request: Request { first: seq, count: 1, ..*request } }),
-            }
-            seq = seq.next();
-        }
-        runs
+    /// Cuts off the longest start of a request that I hold, or do not hold, throughout, short
+    /// enough to be answered in one visit; yields it, whether I hold it, and what is left.
+    fn first_run(&self, request: &Request) -> (Request, bool, Option<Request>) {
+        let held_here = self.held(request.first).is_some();
+        let longest = if held_here {
+            u16::try_from(self.params.retransmit_packets).unwrap_or(u16::MAX)
+        } else {
+            u16::MAX
+        };
+        let alike = |more: &u16| {
+            let seq = request.first.plus(u64::from(*more));
+            self.held(seq).is_some() == held_here
+        };
+        let most = request.count.min(longest);
+        let count = (1..most).find(|more| !alike(more)).unwrap_or(most);
+        let run = Request { count, ..*request };
+        let first = request.first.plus(u64::from(count));
+        let left = request.count - count;
+        let rest = (left > 0).then_some(Request { first, count: left, ..*request });
+        (run, held_here, rest)
     }
 
     /// Step 6: asks for what I miss, up to what cannot merely be late.
@@ -156,17 +160,5 @@ impl Ordering {
             let ring = ring.id();
             self.reports.push_back(crate::handoff::Report::FailedToReceive { ring, member });
         }
-    }
-}
-
-struct Run {
-    held_here: bool,
-    request: Request,
-}
-
-impl Run {
-    /// A run that I hold is kept short enough to be answered in one visit.
-    const fn is_full(&self, longest: u16) -> bool {
-        self.request.count >= if self.held_here { longest } else { u16::MAX }
     }
 }

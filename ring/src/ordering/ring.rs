@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::counters::Ignored;
 use crate::handoff::Recover;
-use crate::id::RingId;
+use crate::id::{NodeId, RingId};
 use crate::packet::Packet;
 use crate::params::Params;
 use crate::roster::{MemberMask, Roster};
@@ -30,9 +30,9 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn new(roster: Arc<Roster>, me: usize, window: Window, now: Time) -> Self {
+    pub(super) fn new(roster: Arc<Roster>, me: usize, window: Window) -> Self {
         let start = window.aru();
-        let rotation = Rotation::new(me, roster.len(), start, now);
+        let rotation = Rotation::new(me, roster.len(), start);
         Self { roster, me, window, start, stable: Seq::ZERO, rotation }
     }
 
@@ -128,7 +128,7 @@ pub(super) enum Place {
 }
 
 impl Rotation {
-    fn new(me: usize, members: usize, start: Seq, now: Time) -> Self {
+    fn new(me: usize, members: usize, start: Seq) -> Self {
         Self {
             next_hop: me as u64,
             seen: vec![Promise::default(); members],
@@ -144,11 +144,16 @@ impl Rotation {
             idle: false,
             cancelled: false,
             place: Place::Away,
-            visited_at: now,
+            visited_at: Time::ZERO,
             measured: None,
-            heard_at: now,
+            heard_at: Time::ZERO,
             cancel_at: None,
         }
+    }
+
+    /// The ring begins to run here: its timers count from now.
+    pub(super) const fn begin(&mut self, now: Time) {
+        (self.visited_at, self.heard_at) = (now, now);
     }
 
     /// Takes a data frame's hop as a sign of where the token is.
@@ -172,13 +177,15 @@ impl Rotation {
     }
 }
 
-/// A ring that is adopted but not installed, and what is recovered on it.
+/// A ring that is adopted but not installed, and what is recovered on it. Control makes it with
+/// all its memory; the worker gives it back for freeing.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub struct Recovery {
     pub(super) ring: Ring,
     pub(super) slots: SlotMap,
     /// T, over the installed ring's roster.
     pub(super) transitional: MemberMask,
+    pub(super) transitional_ids: Arc<[NodeId]>,
     /// Obligation sets of T's entries, over the installed ring's roster.
     pub(super) obligations: MemberMask,
     /// S: the greatest stable in T's entries.
@@ -195,20 +202,21 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    pub(super) fn new(directive: Recover, me: usize, now: Time) -> Self {
-        let Recover { roster, slots, transitional, obligations, stable, complete, mut window } =
-            directive;
-        window.restart(slots.install_point);
+    /// What the member at place `me` of the new ring's roster adopts.
+    #[must_use]
+    pub fn new(recover: Recover, me: usize, params: &Params) -> Self {
+        let start = recover.slots.install_point;
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the members' windows")]
-        let voids = vec![false; slots.install_point.0 as usize];
-        let ring = Ring::new(roster, me, window, now);
+        let voids = vec![false; start.0 as usize];
+        let window = Window::new(params.window_packets, start);
         Self {
-            ring,
-            slots,
-            transitional,
-            obligations,
-            stable,
-            complete,
+            ring: Ring::new(recover.roster, me, window),
+            slots: recover.slots,
+            transitional: recover.transitional,
+            transitional_ids: recover.transitional_ids,
+            obligations: recover.obligations,
+            stable: recover.stable,
+            complete: recover.complete,
             voids,
             aru: Seq::ZERO,
             acknowledged: false,

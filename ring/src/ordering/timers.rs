@@ -50,7 +50,10 @@ impl Ordering {
             // Said once per period: control may be busy with something that makes it moot.
             self.active_mut().rotation.heard_at = now;
             let ring = self.active().id();
-            self.reports.push_back(Report::TokenLost { ring });
+            let said = |report: &Report| matches!(report, Report::TokenLost { .. });
+            if !self.reports.iter().any(said) {
+                self.reports.push_back(Report::TokenLost { ring });
+            }
         }
     }
 

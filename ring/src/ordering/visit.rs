@@ -1,8 +1,6 @@
 //! A token visit, in the order of `PROTOCOL.md` §2: repair, promise, install, number, request,
 //! forward, and only then the packets that may follow the token.
 
-use std::collections::VecDeque;
-
 use super::ring::Place;
 use super::{Ordering, Outgoing, Phase};
 use crate::backlog::Numbered;
@@ -39,12 +37,12 @@ impl Ordering {
 
     /// Steps 3 to 9: everything that depends on what this member has to send.
     pub(super) fn finish_visit(&mut self, now: Time, mut token: Token, repaired: u32) {
-        let post_token = self.number(now, &mut token, repaired);
+        self.number(now, &mut token, repaired);
         self.request_holes(&mut token);
         self.write_promise(&mut token);
         self.note_stable(&token);
         self.forward(now, token);
-        self.outbox.extend(post_token.into_iter().map(Outgoing::Data));
+        self.outbox.extend(self.scratch.post_token.drain(..).map(Outgoing::Data));
         self.deliver(now);
     }
 
@@ -102,8 +100,7 @@ impl Ordering {
 
     /// Steps 3 to 5: numbers as many packets as flow control allows and multicasts all but the
     /// last few, which may follow the token.
-    fn number(&mut self, now: Time, token: &mut Token, repaired: u32) -> VecDeque<Data> {
-        let mut post_token = VecDeque::new();
+    fn number(&mut self, now: Time, token: &mut Token, repaired: u32) {
         let mut sent = repaired;
         let waiting = self.backlog.packets(self.body_bytes());
         // Application messages wait for the new regular configuration (EVS step 2).
@@ -127,17 +124,17 @@ impl Ordering {
                 };
                 token.seq = token.seq.next();
                 sent += 1;
+                let post_token = &mut self.scratch.post_token;
                 post_token.push_back(data);
                 if post_token.len() > self.params.accelerated_packets as usize {
                     self.outbox.extend(post_token.pop_front().map(Outgoing::Data));
                 }
             }
         }
-        for data in &mut post_token {
+        for data in &mut self.scratch.post_token {
             data.post_token = true;
         }
         self.account(token, sent);
-        post_token
     }
 
     /// fcc and backlog carry every member's last contribution; mine is replaced.
@@ -210,7 +207,7 @@ impl Ordering {
         rotation.place = Place::Sent { sent_at: now, retransmit_at, retransmits: 0 };
         let successor = ring.roster.successor(ring.me).endpoint;
         self.outbox.push_back(Outgoing::Token(successor));
-        self.scratch = token;
+        self.scratch.token = token;
     }
 
     /// The representative keeps the token of an idle ring for a while: only when everybody has

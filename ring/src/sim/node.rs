@@ -243,6 +243,10 @@ impl DataPort for DataSide {
         self.stream.push_back(delivery);
     }
 
+    fn reports_have_room(&mut self) -> bool {
+        true
+    }
+
     fn report(&mut self, report: Report) {
         self.reports.push(report);
     }

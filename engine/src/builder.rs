@@ -1,0 +1,313 @@
+//! What a member is made from.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use roundel_ring::id::NodeId;
+use roundel_ring::params::{Params, ParamsError};
+use roundel_transport::{Interface, InterfaceError, Io, Mode, OpenError, Settings, Wanted};
+
+use crate::idle::IdleStrategy;
+use crate::member;
+use crate::node::Node;
+use crate::state_dir::StateError;
+use crate::worker::SlowConsumer;
+
+/// A member cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The interface.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// The sockets.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The tunables.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// The trace file.
+    #[error("the trace {path} cannot be made: {error}; fix: name a writable file with --trace")]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A thread.
+    #[error("no thread can be started: {0}; fix: raise the limit of processes (ulimit -u)")]
+    Thread(std::io::Error),
+    /// The MTU.
+    #[error("an IP MTU of {mtu_bytes} is not supported; fix: --mtu from 1500 to 9000")]
+    Mtu {
+        /// What was asked for.
+        mtu_bytes: usize,
+    },
+    /// No place for the state.
+    #[error("no state directory: neither XDG_STATE_HOME nor HOME is set; fix: give --state-dir")]
+    NoStateDir,
+}
+
+/// On which processors the threads run.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum Pin {
+    /// Not pinned with fewer than four cores, else the worker on the last core.
+    #[default]
+    Auto,
+    /// Wherever the system puts them.
+    None,
+    /// The worker on the first, control on the second if there is one.
+    Cpus(Vec<usize>),
+}
+
+/// Who does the member's work.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum DriveMode {
+    /// Two threads of its own.
+    #[default]
+    Threads,
+    /// The application's thread, by [`Node::poll`]: no hand-over, the lowest latency on few cores.
+    /// It must be called at least every few milliseconds, or the others take the member for dead.
+    Inline,
+}
+
+/// Describes a member; [`Builder::join`] starts it.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    pub(crate) cluster: String,
+    pub(crate) id: Option<NodeId>,
+    pub(crate) interface: Wanted,
+    pub(crate) group: Option<Ipv4Addr>,
+    pub(crate) port: u16,
+    pub(crate) unicast_port: Option<u16>,
+    pub(crate) multicast_loop: Option<bool>,
+    pub(crate) peers: Option<Vec<SocketAddrV4>>,
+    pub(crate) io: Io,
+    pub(crate) gso: bool,
+    pub(crate) pin: Pin,
+    pub(crate) idle: IdleStrategy,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) trace: Option<PathBuf>,
+    pub(crate) slow_consumer: SlowConsumer,
+    pub(crate) mtu_bytes: Option<usize>,
+    pub(crate) drive: DriveMode,
+    pub(crate) params: Params,
+}
+
+impl Builder {
+    pub(crate) fn new(cluster: &str) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            id: None,
+            interface: Wanted::default(),
+            group: None,
+            port: 7400,
+            unicast_port: None,
+            multicast_loop: None,
+            peers: None,
+            io: Io::Auto,
+            gso: true,
+            pin: Pin::Auto,
+            idle: IdleStrategy::Auto,
+            state_dir: None,
+            trace: None,
+            slow_consumer: SlowConsumer::Hold,
+            mtu_bytes: None,
+            drive: DriveMode::Threads,
+            params: Params::default(),
+        }
+    }
+
+    /// The member's id; default the interface's IPv4 address as a number.
+    #[must_use]
+    pub const fn id(mut self, id: u32) -> Self {
+        self.id = Some(NodeId(id));
+        self
+    }
+
+    /// The interface to send and receive on.
+    #[must_use]
+    pub fn interface(mut self, wanted: Wanted) -> Self {
+        self.interface = wanted;
+        self
+    }
+
+    /// The multicast group; default from the cluster's name, in 239.192.0.0/14.
+    #[must_use]
+    pub const fn group(mut self, group: Ipv4Addr) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// P: data on group:P, control on group:P+2, the token on the own address:P+1, control to one
+    /// member on the own address:P+2. Default 7400.
+    #[must_use]
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// U for the token instead of P+1, U+1 for control to this member; 0 takes any free pair. For
+    /// several members on one address.
+    #[must_use]
+    pub const fn unicast_port(mut self, port: u16) -> Self {
+        self.unicast_port = Some(port);
+        self
+    }
+
+    /// Whether other members on this host hear this one's multicasts; default on for loopback and
+    /// when another member of this host uses the group.
+    #[must_use]
+    pub const fn multicast_loop(mut self, on: bool) -> Self {
+        self.multicast_loop = Some(on);
+        self
+    }
+
+    /// Unicast instead of multicast: the token addresses of the peers (control is one port above
+    /// each).
+    #[must_use]
+    pub fn unicast(mut self, peers: Vec<SocketAddrV4>) -> Self {
+        self.peers = Some(peers);
+        self
+    }
+
+    /// The way to the kernel.
+    #[must_use]
+    pub const fn io(mut self, io: Io) -> Self {
+        self.io = io;
+        self
+    }
+
+    /// Whether super-packets (GSO, GRO) are used where the kernel has them; default yes.
+    #[must_use]
+    pub const fn super_packets(mut self, on: bool) -> Self {
+        self.gso = on;
+        self
+    }
+
+    /// On which processors the threads run.
+    #[must_use]
+    pub fn pin(mut self, pin: Pin) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// What the worker does when there is nothing to do.
+    #[must_use]
+    pub const fn idle(mut self, idle: IdleStrategy) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// Where the epoch is kept; default under the user's state directory.
+    #[must_use]
+    pub fn state_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        self.state_dir = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Writes the member's history to a file, made new.
+    #[must_use]
+    pub fn trace(mut self, file: impl AsRef<Path>) -> Self {
+        self.trace = Some(file.as_ref().to_owned());
+        self
+    }
+
+    /// What happens when the application does not read.
+    #[must_use]
+    pub const fn slow_consumer(mut self, policy: SlowConsumer) -> Self {
+        self.slow_consumer = policy;
+        self
+    }
+
+    /// The IP MTU to use, 1500 to 9000; default the interface's, at most 9000. The smallest of
+    /// all members counts.
+    #[must_use]
+    pub const fn mtu(mut self, mtu_bytes: usize) -> Self {
+        self.mtu_bytes = Some(mtu_bytes);
+        self
+    }
+
+    /// Who does the member's work.
+    #[must_use]
+    pub const fn drive(mut self, drive: DriveMode) -> Self {
+        self.drive = drive;
+        self
+    }
+
+    /// The protocol's tunables.
+    #[must_use]
+    pub fn params(mut self, params: Params) -> Self {
+        self.params = params;
+        self
+    }
+
+    /// Starts the member. It is alone in its configuration first, and finds the others from there.
+    ///
+    /// # Errors
+    /// What does not work, with cause and fix.
+    pub fn join(&self) -> Result<Node, JoinError> {
+        member::start(self)
+    }
+
+    pub(crate) fn state_root(&self) -> Result<PathBuf, JoinError> {
+        if let Some(directory) = &self.state_dir {
+            return Ok(directory.clone());
+        }
+        let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let state = from("XDG_STATE_HOME").map(PathBuf::from);
+        let home = || from("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        state.or_else(home).map(|root| root.join("roundel")).ok_or(JoinError::NoStateDir)
+    }
+
+    pub(crate) fn settings(&self, interface: &Interface) -> Settings {
+        let mode = match self.peers {
+            Some(_) => Mode::Unicast,
+            None => {
+                Mode::Multicast { group: self.group.unwrap_or_else(|| group_of(&self.cluster)) }
+            }
+        };
+        let mut settings = Settings::new(interface.clone(), mode);
+        settings.port = self.port;
+        settings.unicast_port = self.unicast_port;
+        settings.multicast_loop =
+            self.multicast_loop.unwrap_or(interface.loopback || group_is_in_use(&settings));
+        settings.io = self.io;
+        settings.gso = self.gso;
+        settings.gro = self.gso;
+        settings
+    }
+}
+
+/// The group of a cluster: 239.192.0.0/14 (organization-local scope) by the name's hash.
+fn group_of(cluster: &str) -> Ipv4Addr {
+    let hash = roundel_ring::trace::ContentHash::of(cluster.as_bytes());
+    let host = u32::try_from(hash & 0x3_ffff).unwrap_or(1).max(1);
+    Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(239, 192, 0, 0)) + host)
+}
+
+/// Whether another member of this host listens to the group already.
+fn group_is_in_use(settings: &Settings) -> bool {
+    let Mode::Multicast { group } = settings.mode else { return false };
+    let Ok(table) = std::fs::read_to_string("/proc/net/udp") else { return false };
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(group.octets()), settings.port);
+    table.lines().any(|line| line.split_whitespace().nth(1) == Some(local.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_organization_local_and_differ_by_cluster() {
+        let (a, b) = (group_of("a"), group_of("b"));
+        assert_ne!(a, b);
+        for group in [a, b] {
+            let [first, second, ..] = group.octets();
+            assert_eq!((first, second & !3), (239, 192));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The control thread: carries between a link, the queues, the disk and the control half.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender};
+use roundel_ring::cycle::{ControlHalf, ControlPort};
+use roundel_ring::handoff::{Directive, Report};
+use roundel_ring::id::Epoch;
+use roundel_ring::membership::{ControlDestination, Notice};
+use roundel_ring::roster::Endpoint;
+use roundel_transport::{ControlLink, Destination};
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::doorbell::Bells;
+use crate::shared::{EndReason, Shared};
+
+/// The control half of one member and what it carries.
+#[derive(Debug)]
+pub(crate) struct Control {
+    half: ControlHalf,
+    port: Port,
+    clock: Clock,
+    /// When an asked-for leave is announced whether or not all is delivered.
+    leave_by: Option<Instant>,
+    leaving: bool,
+}
+
+/// What control carries for its half.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) link: ControlLink,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) reports: rtrb::Consumer<Report>,
+    pub(crate) directives: rtrb::Producer<Directive>,
+    pub(crate) disk: Disk,
+    /// From the application: leave by then.
+    pub(crate) leaves: Receiver<Instant>,
+    pub(crate) bells: Bells,
+    /// In unicast mode, the addresses given by the operator.
+    pub(crate) configured_peers: Vec<SocketAddrV4>,
+    pub(crate) directed: bool,
+}
+
+/// The disk's ends of two queues; its thread does nothing but write and sync.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) writes: Sender<Epoch>,
+    pub(crate) written: Receiver<Option<Epoch>>,
+}
+
+impl Control {
+    pub(crate) const fn new(half: ControlHalf, port: Port, clock: Clock) -> Self {
+        Self { half, port, clock, leave_by: None, leaving: false }
+    }
+
+    /// One bounded round of work; yields how much was done.
+    pub(crate) fn cycle(&mut self) -> usize {
+        let (instant, now) = self.clock.now();
+        let work = self.half.cycle(now, &mut self.port);
+        self.see_to_leave(instant);
+        if std::mem::take(&mut self.port.directed) {
+            self.port.bells.worker.ring();
+        }
+        work
+    }
+
+    /// The thread: cycles until the member has ended.
+    pub(crate) fn run(mut self) {
+        while !self.port.shared.stop.load(Ordering::Acquire) {
+            if self.cycle() == 0 {
+                self.sleep();
+            }
+        }
+        self.port.bells.worker.ring();
+    }
+
+    /// How long until the next timer.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let (_, now) = self.clock.now();
+        self.half.poll_timeout().map(|at| at.since(now))
+    }
+
+    /// What this member's threads and application share.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.port.shared)
+    }
+
+    fn see_to_leave(&mut self, now: Instant) {
+        if let Ok(by) = self.port.leaves.try_recv() {
+            self.leave_by = Some(by);
+        }
+        let due = self.leave_by.is_some_and(|by| now >= by);
+        let drained = self.leave_by.is_some() && self.port.shared.drained.load(Ordering::Acquire);
+        let abandoned = self.port.shared.abandoned.load(Ordering::Acquire);
+        if !self.leaving && (due || drained || abandoned) {
+            self.leaving = true;
+            let (_, now) = self.clock.now();
+            self.half.leave(now);
+            self.half.cycle(now, &mut self.port);
+        }
+    }
+
+    fn sleep(&mut self) {
+        self.port.bells.control.prepare_sleep();
+        let stop = self.port.shared.stop.load(Ordering::Acquire)
+            || self.port.shared.abandoned.load(Ordering::Acquire);
+        if stop || !self.port.reports.is_empty() || !self.port.leaves.is_empty() {
+            self.port.bells.control.awake();
+            return;
+        }
+        let left = self.time_left().map_or(SLEEP_MAX, |left| left.min(SLEEP_MAX));
+        self.port.link.wait(Some(left));
+        self.port.bells.control.awake();
+    }
+}
+
+/// Longest sleep: bounds how late a stop is noticed whatever else happens.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+const fn control_address(endpoint: Endpoint) -> SocketAddrV4 {
+    SocketAddrV4::new(endpoint.address, endpoint.control_port)
+}
+
+impl ControlPort for Port {
+    fn report(&mut self) -> Option<Report> {
+        let report = self.reports.pop().ok()?;
+        if matches!(report, Report::Drained) {
+            self.shared.drained.store(true, Ordering::Release);
+        }
+        Some(report)
+    }
+
+    fn receive(&mut self, frame: &mut Vec<u8>) -> bool {
+        self.link.receive(Instant::now(), frame).is_some()
+    }
+
+    fn written(&mut self) -> Option<Option<Epoch>> {
+        self.disk.written.try_recv().ok()
+    }
+
+    fn write(&mut self, ceiling: Epoch) {
+        // One write at a time is asked for, and the queue holds one.
+        let _ = self.disk.writes.try_send(ceiling);
+    }
+
+    fn send(&mut self, to: ControlDestination, frame: &[u8]) {
+        let to = match to {
+            ControlDestination::Group => Destination::Group,
+            ControlDestination::Member(endpoint) => Destination::Member(control_address(endpoint)),
+        };
+        self.link.send(to, frame);
+    }
+
+    fn direct(&mut self, directive: Directive) {
+        self.directed = true;
+        let pushed = self.directives.push(directive);
+        debug_assert!(pushed.is_ok(), "one directive is outstanding at most");
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Gathering(reason) => info!("forming a membership: {reason}"),
+            Notice::Installed(roster) => {
+                info!(ring = %roster.ring, members = ?roster.ids(), "installed");
+                let mut peers = self.configured_peers.clone();
+                peers.extend(roster.members.iter().map(|member| control_address(member.endpoint)));
+                peers.sort_unstable();
+                peers.dedup();
+                self.link.set_peers(&peers);
+            }
+            Notice::Left => self.shared.end(EndReason::Left),
+            Notice::Superseded { by } => {
+                let reason = EndReason::Superseded { by };
+                error!("{reason}");
+                self.shared.end(reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Roundel: programs on several hosts multicast messages to each other, and all of them see the
+//! same messages and the same membership changes in the same order, through crashes, partitions
+//! and merges, with no broker and no leader.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use roundel::{Event, Node, Service};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut node = Node::builder("example").join()?;
+//! node.publish(Service::Agreed, "hello")?;
+//! loop {
+//!     match node.recv()? {
+//!         Event::Message(message) => {
+//!             println!("{}: {:?}", message.id.sender, message.payload);
+//!             break;
+//!         }
+//!         Event::Configuration(configuration) => println!("{:?}", configuration.members),
+//!     }
+//! }
+//! let report = node.leave(Duration::from_secs(1));
+//! assert_eq!(report.undelivered, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Node`] is one member. Two threads do its work: a data worker that owns the ring's token,
+//! window and delivery, and a control thread that forms memberships; see `ENGINE.md`.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod clock;
+mod control;
+mod disk;
+mod doorbell;
+mod idle;
+mod member;
+mod node;
+#[cfg(feature = "cli")]
+pub mod options;
+mod publisher;
+mod shared;
+mod state_dir;
+#[cfg(test)]
+mod tests;
+mod trace_file;
+mod worker;
+
+pub use builder::{Builder, DriveMode, JoinError, Pin};
+pub use idle::IdleStrategy;
+pub use node::{Event, EventRef, Facts, LeaveReport, Node, TryRecvError};
+pub use publisher::{Publisher, TryPublishError};
+pub use roundel_ring::configuration::{Configuration, ConfigurationKind};
+pub use roundel_ring::delivery::{Message, MessageRef};
+pub use roundel_ring::id::{Epoch, Incarnation, MessageId, NodeId, RingId};
+pub use roundel_ring::params::Params;
+pub use roundel_ring::service::Service;
+pub use roundel_transport::{Interface, Io, IoInUse, Wanted};
+pub use shared::EndReason;
+pub use state_dir::StateError;
+pub use worker::SlowConsumer;

@@ -1,0 +1,278 @@
+//! Puts a member together: sockets, disk, queues, halves, threads.
+
+use std::collections::VecDeque;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam::channel::{Sender, bounded};
+use roundel_ring::cycle::{ControlHalf, DataHalf};
+use roundel_ring::delivery::{Assembler, Delivery};
+use roundel_ring::epoch::Start;
+use roundel_ring::id::NodeId;
+use roundel_ring::ordering::Identity;
+use roundel_ring::roster::{Endpoint, Member};
+use roundel_ring::wire::{ClusterTag, MTU_MAX_BYTES, MTU_MIN_BYTES};
+use roundel_transport::{Interface, Opened, Waker, open};
+use tracing::warn;
+
+use crate::builder::{Builder, DriveMode, JoinError, Pin};
+use crate::clock::Clock;
+use crate::control::{self, Control};
+use crate::disk;
+use crate::doorbell::{Bells, Doorbell};
+use crate::node::{Drive, Facts, Node};
+use crate::publisher::{Publisher, Room};
+use crate::shared::{EndReason, Shared};
+use crate::state_dir::StateDir;
+use crate::trace_file::TraceFile;
+use crate::worker::{self, Worker};
+
+/// Messages between the application and the worker, at most.
+const COMMANDS_MAX: usize = 8_192;
+
+/// Payload bytes between the application and the worker, at most (or one message).
+const COMMAND_BYTES_MAX: usize = 16 << 20;
+
+/// Packets between the worker and the application, at most.
+const STREAM_PACKETS: usize = 1_024;
+
+/// Between the halves: one directive and its answer, and a few unsolicited reports.
+const HANDOFFS_MAX: usize = 16;
+
+pub(crate) fn start(builder: &Builder) -> Result<Node, JoinError> {
+    builder.params.validate()?;
+    let interface = Interface::choose(&builder.interface)?;
+    let id = builder.id.unwrap_or(NodeId(interface.address.to_bits()));
+    let state = StateDir::open(&builder.state_root()?, &builder.cluster, id)?;
+    let opened = open(&builder.settings(&interface))?;
+    start_over(builder, id, interface, opened, state)
+}
+
+/// Starts a member over links that are open.
+pub(crate) fn start_over(
+    builder: &Builder,
+    id: NodeId,
+    interface: Interface,
+    opened: Opened,
+    state: StateDir,
+) -> Result<Node, JoinError> {
+    let mtu_bytes = mtu(builder, &interface)?;
+    // Durable before anything leaves: from here on this life is known by its epoch.
+    let start = state.start()?;
+    let member = Member { id, incarnation: start.incarnation, endpoint: endpoint(&opened) };
+    let identity = Identity { member, cluster: ClusterTag::of(&builder.cluster), mtu_bytes };
+    assemble(builder, opened, state, start, identity, interface)
+}
+
+fn mtu(builder: &Builder, interface: &Interface) -> Result<usize, JoinError> {
+    let of_interface = usize::try_from(interface.mtu_bytes).unwrap_or(MTU_MAX_BYTES);
+    let mtu_bytes = builder.mtu_bytes.unwrap_or(of_interface.min(MTU_MAX_BYTES));
+    if (MTU_MIN_BYTES..=MTU_MAX_BYTES).contains(&mtu_bytes) {
+        Ok(mtu_bytes)
+    } else {
+        Err(JoinError::Mtu { mtu_bytes })
+    }
+}
+
+fn endpoint(opened: &Opened) -> Endpoint {
+    let token = opened.data.own_address();
+    let control = opened.control.own_address();
+    Endpoint { address: *token.ip(), token_port: token.port(), control_port: control.port() }
+}
+
+fn trace_file(builder: &Builder, member: Member) -> Result<Option<TraceFile>, JoinError> {
+    let Some(path) = &builder.trace else { return Ok(None) };
+    let made = TraceFile::create(path, member.id, member.incarnation);
+    made.map(Some).map_err(|error| JoinError::Trace { path: path.clone(), error })
+}
+
+/// What the threads of a member and its application hold of each other.
+struct Ends {
+    worker: worker::Port,
+    control: control::Port,
+    node: NodeEnds,
+}
+
+/// The application's part.
+struct NodeEnds {
+    publisher: Publisher,
+    stream: rtrb::Consumer<Delivery>,
+    bell: Doorbell,
+    waker: Waker,
+    leaves: Sender<Instant>,
+    disk: JoinHandle<()>,
+}
+
+fn assemble(
+    builder: &Builder,
+    opened: Opened,
+    state: StateDir,
+    start: Start,
+    identity: Identity,
+    interface: Interface,
+) -> Result<Node, JoinError> {
+    let notices: Vec<String> = opened.notices.iter().map(ToString::to_string).collect();
+    for notice in &notices {
+        warn!("{notice}");
+    }
+    let facts = Facts {
+        id: identity.member.id,
+        incarnation: identity.member.incarnation,
+        interface,
+        io: opened.data.io(),
+        notices,
+    };
+    let trace = trace_file(builder, identity.member)?;
+    let traced = trace.is_some();
+    let Ends { worker, control, node } = connect(builder, opened, state, trace)?;
+    let control_bell = control.bells.control.clone();
+    let params = builder.params.clone();
+    let message_bytes_max = params.message_bytes;
+    let clock = Clock::new();
+    let (_, now) = clock.now();
+    let half = DataHalf::new(identity.clone(), params.clone(), traced, now);
+    let worker = Worker::new(half, worker, clock, builder.idle, builder.slow_consumer);
+    let half = ControlHalf::new(identity, start, params, now);
+    let control = Control::new(half, control, clock);
+    let drive = drive(builder, worker, control)?;
+    let NodeEnds { publisher, stream, bell, waker, leaves, disk } = node;
+    let (assembler, ready) = (Assembler::new(message_bytes_max), VecDeque::new());
+    Ok(Node {
+        facts,
+        publisher,
+        stream,
+        assembler,
+        ready,
+        bell,
+        waker,
+        leaves,
+        control_bell,
+        drive,
+        disk: Some(disk),
+    })
+}
+
+/// Makes the queues and bells, and gives each side its ends.
+fn connect(
+    builder: &Builder,
+    opened: Opened,
+    state: StateDir,
+    trace: Option<TraceFile>,
+) -> Result<Ends, JoinError> {
+    let waker = || Waker::new().map_err(JoinError::Thread);
+    let (application, room) = (waker()?, waker()?);
+    let bells = Bells {
+        worker: Doorbell::new(opened.data.waker()),
+        control: Doorbell::new(opened.control.waker()),
+        application: Doorbell::new(application.clone()),
+        room: Doorbell::new(room.clone()),
+    };
+    let shared = Arc::new(Shared::new(COMMANDS_MAX));
+    let (directives_in, directives) = rtrb::RingBuffer::new(HANDOFFS_MAX);
+    let (reports, reports_out) = rtrb::RingBuffer::new(HANDOFFS_MAX);
+    let (stream, stream_out) = rtrb::RingBuffer::new(STREAM_PACKETS);
+    let (leaves, leave_requests) = bounded(1);
+    let (disk, disk_thread) =
+        disk::start(state, bells.control.clone()).map_err(JoinError::Thread)?;
+    let publisher = Publisher {
+        shared: Arc::clone(&shared),
+        worker_bell: bells.worker.clone(),
+        room: Room { bell: bells.room.clone(), waker: room },
+        message_bytes_max: builder.params.message_bytes,
+        queue_bytes_max: COMMAND_BYTES_MAX,
+    };
+    let worker = worker::Port {
+        link: opened.data,
+        shared: Arc::clone(&shared),
+        directives,
+        reports,
+        stream,
+        trace,
+        bells: bells.clone(),
+        activity: worker::Activity::default(),
+    };
+    let bell = bells.application.clone();
+    let node = NodeEnds {
+        publisher,
+        stream: stream_out,
+        bell,
+        waker: application,
+        leaves,
+        disk: disk_thread,
+    };
+    let configured_peers = control_peers(builder);
+    let mut link = opened.control;
+    link.set_peers(&configured_peers);
+    let control = control::Port {
+        link,
+        shared,
+        reports: reports_out,
+        directives: directives_in,
+        disk,
+        leaves: leave_requests,
+        bells,
+        configured_peers,
+        directed: false,
+    };
+    Ok(Ends { worker, control, node })
+}
+
+/// The operator names token addresses; control is one port above each.
+fn control_peers(builder: &Builder) -> Vec<SocketAddrV4> {
+    let peers = builder.peers.iter().flatten();
+    peers.map(|peer| SocketAddrV4::new(*peer.ip(), peer.port().saturating_add(1))).collect()
+}
+
+fn drive(builder: &Builder, worker: Worker, control: Control) -> Result<Drive, JoinError> {
+    if builder.drive == DriveMode::Inline {
+        return Ok(Drive::Inline { worker: Box::new(worker), control: Box::new(control) });
+    }
+    let (data_cpu, control_cpu) = cpus(&builder.pin);
+    let shared = control.shared();
+    let control = spawn("roundel-ctl", control_cpu, Arc::clone(&shared), || control.run())?;
+    let data = spawn("roundel-data", data_cpu, shared, || worker.run())?;
+    Ok(Drive::Threads { data, control })
+}
+
+fn spawn(
+    name: &str,
+    cpu: Option<usize>,
+    shared: Arc<Shared>,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, JoinError> {
+    let body = move || {
+        let _guard = EndOnPanic(shared);
+        if let Some(id) = cpu
+            && !core_affinity::set_for_current(core_affinity::CoreId { id })
+        {
+            warn!("cannot be pinned to processor {id}; it runs anywhere; fix: name another");
+        }
+        run();
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(JoinError::Thread)
+}
+
+/// A thread that ends by a panic takes its member with it, or the other would run on half dead.
+struct EndOnPanic(Arc<Shared>);
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.end(EndReason::Panicked);
+        }
+    }
+}
+
+/// The processors of the worker and of control.
+fn cpus(pin: &Pin) -> (Option<usize>, Option<usize>) {
+    match pin {
+        Pin::None => (None, None),
+        Pin::Cpus(cpus) => (cpus.first().copied(), cpus.get(1).copied()),
+        Pin::Auto => {
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            ((cores >= 4).then(|| cores - 1), None)
+        }
+    }
+}

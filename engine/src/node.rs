@@ -1,0 +1,414 @@
+//! The application's handle on a member.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam::channel::Sender;
+use roundel_ring::configuration::Configuration;
+use roundel_ring::cycle::Command;
+use roundel_ring::delivery::{Assembler, Delivery, Message, MessageRef};
+use roundel_ring::id::{Incarnation, NodeId};
+use roundel_ring::service::Service;
+use roundel_transport::{Interface, IoInUse, Waker};
+
+use crate::builder::Builder;
+use crate::control::Control;
+use crate::doorbell::Doorbell;
+use crate::publisher::{Publisher, TryPublishError};
+use crate::shared::EndReason;
+use crate::worker::Worker;
+
+/// What a member tells its application, in one order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A message.
+    Message(Message),
+    /// A configuration change.
+    Configuration(Configuration),
+}
+
+/// An [`Event`] borrowed from the stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventRef<'a> {
+    /// A message.
+    Message(MessageRef<'a>),
+    /// A configuration change.
+    Configuration(&'a Configuration),
+}
+
+/// Why there is no event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TryRecvError {
+    /// None is ready now.
+    #[error("no event is ready")]
+    Empty,
+    /// The member has ended and every event was taken.
+    #[error("the member has ended: {0}")]
+    Ended(EndReason),
+}
+
+/// How a leave went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaveReport {
+    /// Why the member ended: [`EndReason::Left`] when all went well.
+    pub reason: EndReason,
+    /// Messages that were accepted and not delivered before the deadline.
+    pub undelivered: u64,
+}
+
+/// Fixed facts of a running member, for people and logs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Who.
+    pub id: NodeId,
+    /// Its start epoch.
+    pub incarnation: Incarnation,
+    /// Where it sends and receives.
+    pub interface: Interface,
+    /// Its way to the kernel.
+    pub io: IoInUse,
+    /// What the operator should know, a line each: cause, consequence, fix.
+    pub notices: Vec<String>,
+}
+
+/// A member of a cluster.
+///
+/// Commands: [`Node::publish`], [`Node::leave`] and their kin. Events: [`Node::recv`] and its kin
+/// give one stream of messages and configuration changes, the same at every member. In inline
+/// drive, [`Node::poll`] does the member's work in the caller's thread.
+///
+/// Dropping a node leaves without waiting; what was accepted and not yet ordered may be lost
+/// then. [`Node::leave`] is the real end.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) facts: Facts,
+    pub(crate) publisher: Publisher,
+    pub(crate) stream: rtrb::Consumer<Delivery>,
+    pub(crate) assembler: Assembler,
+    /// Events of the packet that was taken last.
+    pub(crate) ready: VecDeque<Event>,
+    pub(crate) bell: Doorbell,
+    pub(crate) waker: Waker,
+    pub(crate) leaves: Sender<Instant>,
+    pub(crate) control_bell: Doorbell,
+    pub(crate) drive: Drive,
+    /// Holds the lock of the state directory until it ends.
+    pub(crate) disk: Option<JoinHandle<()>>,
+}
+
+/// Who does the member's work.
+#[derive(Debug)]
+pub(crate) enum Drive {
+    Threads { data: JoinHandle<()>, control: JoinHandle<()> },
+    Inline { worker: Box<Worker>, control: Box<Control> },
+    Ended,
+}
+
+/// Longest wait before looking whether the member has ended.
+const RECV_POLL: Duration = Duration::from_millis(100);
+
+/// What a leave takes beyond its deadline: announcements, and the threads' last sleep.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
+
+impl Node {
+    /// Begins the description of a member of `cluster`; members of clusters with other names
+    /// never meet.
+    #[must_use]
+    pub fn builder(cluster: &str) -> Builder {
+        Builder::new(cluster)
+    }
+
+    /// Fixed facts of this member.
+    #[must_use]
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The sending side, for other threads.
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
+    /// Accepts a message, waiting for room: [`Publisher::publish`]. In inline drive it works on
+    /// meanwhile, and gives the payload back when the application must receive first.
+    ///
+    /// # Errors
+    /// The payload back with the reason.
+    pub fn publish(
+        &mut self,
+        service: Service,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), TryPublishError> {
+        if !matches!(self.drive, Drive::Inline { .. }) {
+            return self.publisher.publish(service, payload);
+        }
+        let mut payload = payload.into();
+        loop {
+            match self.publisher.try_publish(service, payload) {
+                Err(TryPublishError::Full(back)) if self.stream_has_room() => payload = back,
+                outcome => return outcome,
+            }
+            self.poll();
+        }
+    }
+
+    /// Accepts a message if there is room: [`Publisher::try_publish`].
+    ///
+    /// # Errors
+    /// The payload back with the reason.
+    pub fn try_publish(
+        &self,
+        service: Service,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), TryPublishError> {
+        self.publisher.try_publish(service, payload)
+    }
+
+    /// The next event, if one is ready.
+    ///
+    /// # Errors
+    /// That there is none, or that the member has ended and all was taken.
+    pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            let Ok(delivery) = self.stream.pop() else { return Err(self.nothing_ready()) };
+            if let Delivery::Configuration(configuration) = &delivery {
+                self.ready.push_back(Event::Configuration(configuration.clone()));
+            }
+            let ready = &mut self.ready;
+            let each = |message: MessageRef<'_>| {
+                ready.push_back(Event::Message(message.to_message()));
+            };
+            self.assembler.handle(&delivery, each);
+        }
+    }
+
+    /// Hands every event that is ready now, up to about `packets` packets of them, to `each`,
+    /// borrowed: the way that allocates nothing. Yields how many events there were.
+    ///
+    /// # Errors
+    /// That the member has ended and all was taken.
+    pub fn recv_batch(
+        &mut self,
+        packets: usize,
+        mut each: impl FnMut(EventRef<'_>),
+    ) -> Result<usize, EndReason> {
+        let mut events = 0;
+        while let Some(event) = self.ready.pop_front() {
+            events += 1;
+            match &event {
+                Event::Configuration(configuration) => {
+                    each(EventRef::Configuration(configuration));
+                }
+                Event::Message(message) => each(EventRef::Message(message.as_ref())),
+            }
+        }
+        for _ in 0..packets {
+            let Ok(delivery) = self.stream.pop() else { break };
+            if let Delivery::Configuration(configuration) = &delivery {
+                events += 1;
+                each(EventRef::Configuration(configuration));
+            }
+            self.assembler.handle(&delivery, |message| {
+                events += 1;
+                each(EventRef::Message(message));
+            });
+        }
+        match self.nothing_ready() {
+            TryRecvError::Ended(reason) if events == 0 => Err(reason),
+            _ => Ok(events),
+        }
+    }
+
+    /// The next event, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// That none came in time, or that the member has ended and all was taken.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Event, TryRecvError> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            match self.try_recv() {
+                Err(TryRecvError::Empty) => {}
+                outcome => return outcome,
+            }
+            let now = Instant::now();
+            let left = deadline.map_or(RECV_POLL, |at| at.saturating_duration_since(now));
+            if left.is_zero() {
+                return Err(TryRecvError::Empty);
+            }
+            self.wait(left.min(RECV_POLL));
+        }
+    }
+
+    /// The next event, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// That the member has ended and all was taken.
+    pub fn recv(&mut self) -> Result<Event, EndReason> {
+        loop {
+            match self.recv_timeout(Duration::MAX) {
+                Ok(event) => return Ok(event),
+                Err(TryRecvError::Ended(reason)) => return Err(reason),
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+    }
+
+    /// Waits until an event may be ready, at most `timeout`; may end early. In inline drive it
+    /// does the member's work meanwhile.
+    pub fn wait(&mut self, timeout: Duration) {
+        if let Drive::Inline { .. } = self.drive {
+            let deadline = Instant::now() + timeout;
+            while self.poll() == 0 && self.stream.is_empty() && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            return;
+        }
+        self.bell.prepare_sleep();
+        if self.stream.is_empty() && !self.has_ended() {
+            self.waker.wait(Some(timeout));
+        }
+        self.bell.awake();
+    }
+
+    /// What becomes readable when there are events, for a loop of the application's own.
+    ///
+    /// Before waiting for it: [`Node::arm`], and wait only if that says so.
+    #[must_use]
+    pub fn event_fd(&self) -> BorrowedFd<'_> {
+        self.waker.as_fd()
+    }
+
+    /// Makes [`Node::event_fd`] tell of the next event; false when there are events already, so
+    /// that waiting would be wrong.
+    #[must_use]
+    pub fn arm(&mut self) -> bool {
+        self.waker.clear();
+        self.bell.prepare_sleep();
+        self.ready.is_empty() && self.stream.is_empty() && !self.has_ended()
+    }
+
+    /// Does one bounded round of the member's work in the caller's thread; yields how much was
+    /// done. Only in inline drive is there work to do.
+    pub fn poll(&mut self) -> usize {
+        let Drive::Inline { worker, control } = &mut self.drive else { return 0 };
+        let work = worker.cycle() + control.cycle();
+        if self.publisher.shared.stop.load(Ordering::Acquire) {
+            worker.finish();
+            self.drive = Drive::Ended;
+        }
+        work
+    }
+
+    /// Counters of the data path by name; at most some milliseconds old.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.publisher.shared.counters.read().collect()
+    }
+
+    /// Accepts nothing more, delivers what was accepted, announces the leave, and ends; events may
+    /// be received on. [`Node::leave`] does this and waits.
+    pub fn begin_leave(&mut self, deadline: Duration) {
+        let shared = &self.publisher.shared;
+        if shared.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let _ = self.leaves.try_send(Instant::now() + deadline);
+        // After every message: a full queue is emptied by the worker.
+        let mut leave = Command::Leave;
+        while let Err(back) = self.publisher.shared.commands.push(leave) {
+            leave = back;
+            self.publisher.worker_bell.ring();
+            if self.has_ended() || matches!(self.drive, Drive::Inline { .. }) && self.poll() == 0 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        self.publisher.worker_bell.ring();
+        self.control_bell.ring();
+    }
+
+    /// The proper end: accepts nothing more, delivers every accepted message within `deadline`,
+    /// announces the leave, so that the others go on at once, and ends. Events that come meanwhile
+    /// are dropped; receive until the end after [`Node::begin_leave`] to see them.
+    #[must_use]
+    pub fn leave(mut self, deadline: Duration) -> LeaveReport {
+        self.begin_leave(deadline);
+        let give_up = Instant::now() + deadline + LEAVE_GRACE;
+        loop {
+            match self.recv_timeout(RECV_POLL) {
+                Err(TryRecvError::Ended(reason)) => return self.report(reason),
+                Err(TryRecvError::Empty) if Instant::now() > give_up => {
+                    return self.report(EndReason::Panicked);
+                }
+                Ok(_) | Err(TryRecvError::Empty) => {}
+            }
+        }
+    }
+
+    fn report(&mut self, reason: EndReason) -> LeaveReport {
+        let mut panicked = false;
+        if let Drive::Threads { data, control } = std::mem::replace(&mut self.drive, Drive::Ended) {
+            panicked = data.join().is_err() | control.join().is_err();
+        }
+        // It ended with control; a member of the same name may be started once it is gone.
+        if let Some(disk) = self.disk.take() {
+            panicked |= disk.join().is_err();
+        }
+        let undelivered = self.publisher.shared.undelivered.load(Ordering::Acquire);
+        let reason = if panicked { EndReason::Panicked } else { reason };
+        LeaveReport { reason, undelivered }
+    }
+
+    /// The member has ended, and the worker has written its last event.
+    fn has_ended(&self) -> bool {
+        match &self.drive {
+            Drive::Threads { data, control } => {
+                data.is_finished() && (self.publisher.shared.stop.load(Ordering::Acquire))
+                    || data.is_finished() && control.is_finished()
+            }
+            Drive::Inline { .. } => false,
+            Drive::Ended => true,
+        }
+    }
+
+    /// Nothing is under way in this member, as far as it can be seen from its own thread.
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        match &self.drive {
+            Drive::Inline { worker, .. } => {
+                worker.is_quiet() && self.stream.is_empty() && self.ready.is_empty()
+            }
+            Drive::Threads { .. } | Drive::Ended => false,
+        }
+    }
+
+    fn stream_has_room(&self) -> bool {
+        self.stream.slots() < self.stream.buffer().capacity()
+    }
+
+    fn nothing_ready(&self) -> TryRecvError {
+        if self.ready.is_empty() && self.has_ended() && self.stream.is_empty() {
+            let reason = self.publisher.shared.ended.load().unwrap_or(EndReason::Panicked);
+            TryRecvError::Ended(reason)
+        } else {
+            TryRecvError::Empty
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let shared = &self.publisher.shared;
+        shared.closed.store(true, Ordering::Release);
+        shared.abandoned.store(true, Ordering::Release);
+        self.control_bell.ring();
+    }
+}

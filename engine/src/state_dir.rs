@@ -1,0 +1,173 @@
+//! What a member keeps on disk: its epoch ceiling, and a lock that keeps a second member with the
+//! same name off this host.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::fcntl::{Flock, FlockArg};
+use roundel_ring::epoch::Start;
+use roundel_ring::id::{Epoch, NodeId};
+
+/// The state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Another process runs this member.
+    #[error(
+        "member {id} of cluster {cluster:?} already runs on this host (it holds {path}); \
+         fix: end it, or give this one its own --id"
+    )]
+    Locked {
+        /// The member.
+        id: NodeId,
+        /// The cluster.
+        cluster: String,
+        /// The lock.
+        path: PathBuf,
+    },
+    /// The disk refuses.
+    #[error("{path} cannot be {action}: {error}; fix: give a writable directory with --state-dir")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The file holds something else than a ceiling.
+    #[error(
+        "{path} is damaged; fix: remove it if no other member of this cluster and id ever ran \
+         with a clock ahead of this host's, else restore it"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// One member's place on disk, locked while this value lives.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    directory: PathBuf,
+    epoch_path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl StateDir {
+    /// Opens, and makes where missing, `root/<cluster>/<id>.*`.
+    pub(crate) fn open(root: &Path, cluster: &str, id: NodeId) -> Result<Self, StateError> {
+        let directory = root.join(file_name(cluster));
+        let failed = |path: &Path, action, error| {
+            let path = path.to_owned();
+            StateError::Io { path, action, error }
+        };
+        fs::create_dir_all(&directory).map_err(|e| failed(&directory, "made", e))?;
+        let lock_path = directory.join(format!("{id}.lock"));
+        let lock = OpenOptions::new().create(true).append(true).open(&lock_path);
+        let lock = lock.map_err(|e| failed(&lock_path, "opened", e))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| {
+            StateError::Locked { id, cluster: cluster.to_owned(), path: lock_path.clone() }
+        })?;
+        let epoch_path = directory.join(format!("{id}.epoch"));
+        Ok(Self { directory, epoch_path, _lock: lock })
+    }
+
+    /// Takes a start epoch and makes its ceiling durable.
+    pub(crate) fn start(&self) -> Result<Start, StateError> {
+        let on_disk = self.read()?;
+        let start = Start::new(on_disk, wall_floor());
+        self.write(start.ceiling).map_err(|error| {
+            let path = self.epoch_path.clone();
+            StateError::Io { path, action: "written", error }
+        })?;
+        Ok(start)
+    }
+
+    fn read(&self) -> Result<Epoch, StateError> {
+        let mut text = String::new();
+        let read = File::open(&self.epoch_path).and_then(|mut file| file.read_to_string(&mut text));
+        match read {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Epoch(0)),
+            Err(error) => {
+                let path = self.epoch_path.clone();
+                return Err(StateError::Io { path, action: "read", error });
+            }
+        }
+        let ceiling = text.strip_suffix('\n').and_then(|text| text.parse().ok());
+        ceiling.map(Epoch).ok_or_else(|| StateError::Damaged { path: self.epoch_path.clone() })
+    }
+
+    /// Replaces the ceiling: a new file, synced, renamed over the old one, and the directory
+    /// synced, so that at any moment the disk holds the old number or the new one.
+    pub(crate) fn write(&self, ceiling: Epoch) -> io::Result<()> {
+        let fresh = self.epoch_path.with_extension("epoch.new");
+        let mut file = File::create(&fresh)?;
+        file.write_all(format!("{ceiling}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, &self.epoch_path)?;
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+/// Covers a wiped disk: seconds of wall time, with room for 65 536 epochs each. The one use of
+/// wall time in the project.
+fn wall_floor() -> Epoch {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
+    Epoch(seconds << 16)
+}
+
+/// A cluster's name as a file name: letters, digits, `-` and `_` stay, the rest is spelt in hex.
+fn file_name(cluster: &str) -> String {
+    let mut name = String::from("c-");
+    for byte in cluster.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_start_is_above_everything_before() {
+        let root = tempfile::tempdir().unwrap();
+        let first = StateDir::open(root.path(), "a/b", NodeId(7)).unwrap();
+        let start = first.start().unwrap();
+        let higher = Epoch(start.ceiling.0 + (1 << 50));
+        first.write(higher).unwrap();
+        drop(first);
+        let second = StateDir::open(root.path(), "a/b", NodeId(7)).unwrap();
+        assert_eq!(second.start().unwrap().incarnation, higher.next());
+    }
+
+    #[test]
+    fn a_second_member_of_one_name_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let held = StateDir::open(root.path(), "c", NodeId(1)).unwrap();
+        let refused = StateDir::open(root.path(), "c", NodeId(1));
+        assert!(matches!(refused, Err(StateError::Locked { .. })));
+        assert!(StateDir::open(root.path(), "c", NodeId(2)).is_ok());
+        assert!(StateDir::open(root.path(), "d", NodeId(1)).is_ok());
+        drop(held);
+        assert!(StateDir::open(root.path(), "c", NodeId(1)).is_ok());
+    }
+
+    #[test]
+    fn a_torn_file_is_no_ceiling() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path(), "c", NodeId(1)).unwrap();
+        for torn in ["", "12", "x\n"] {
+            fs::write(&state.epoch_path, torn).unwrap();
+            assert!(matches!(state.start(), Err(StateError::Damaged { .. })), "{torn:?}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The data worker: carries between a link, the queues and the data half. One bounded round of
+//! work is [`Worker::cycle`]; the thread is a loop around it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use roundel_ring::counters::DataCounters;
+use roundel_ring::cycle::{Command, DataHalf, DataPort};
+use roundel_ring::delivery::Delivery;
+use roundel_ring::handoff::{Directive, Report};
+use roundel_ring::id::RingId;
+use roundel_ring::ordering::DataDestination;
+use roundel_ring::roster::Endpoint;
+use roundel_ring::trace::Entry;
+use roundel_transport::{DataLink, Destination};
+use std::net::SocketAddrV4;
+
+use crate::clock::Clock;
+use crate::doorbell::Bells;
+use crate::idle::{IdleStep, IdleStrategy};
+use crate::shared::{EndReason, Shared};
+use crate::trace_file::TraceFile;
+
+/// How often the counters are published while there is traffic.
+const PUBLISH_COUNTERS: Duration = Duration::from_millis(10);
+
+/// What a worker does about an application that does not read.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SlowConsumer {
+    /// The ring waits for it.
+    #[default]
+    Hold,
+    /// Its member leaves the ring after this long.
+    Evict(Duration),
+}
+
+/// The data worker of one member.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    half: DataHalf,
+    port: Port,
+    clock: Clock,
+    idle: IdleStrategy,
+    slow_consumer: SlowConsumer,
+    /// Since when the application's queue has been full.
+    full_since: Option<Instant>,
+    worked_at: Instant,
+    published_at: Instant,
+    /// The ring whose members are the link's peers.
+    peers_of: Option<RingId>,
+}
+
+/// What the worker carries for its half.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) link: DataLink,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) directives: rtrb::Consumer<Directive>,
+    pub(crate) reports: rtrb::Producer<Report>,
+    pub(crate) stream: rtrb::Producer<Delivery>,
+    pub(crate) trace: Option<TraceFile>,
+    pub(crate) bells: Bells,
+    pub(crate) activity: Activity,
+}
+
+/// What a cycle did that others want to know of.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Activity {
+    delivered: bool,
+    reported: bool,
+    took_commands: bool,
+    /// The application's queue had no room.
+    was_full: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        half: DataHalf,
+        port: Port,
+        clock: Clock,
+        idle: IdleStrategy,
+        slow_consumer: SlowConsumer,
+    ) -> Self {
+        let (now, _) = clock.now();
+        Self {
+            half,
+            port,
+            clock,
+            idle,
+            slow_consumer,
+            full_since: None,
+            worked_at: now,
+            published_at: now,
+            peers_of: None,
+        }
+    }
+
+    /// One bounded round of work; yields how much was done.
+    pub(crate) fn cycle(&mut self) -> usize {
+        let (instant, now) = self.clock.now();
+        self.port.link.receive(instant);
+        let work = self.half.cycle(now, &mut self.port);
+        self.follow_ring();
+        self.port.link.flush();
+        self.port.ring_bells();
+        self.watch_consumer(instant);
+        if work > 0 {
+            self.worked_at = instant;
+        }
+        if instant.saturating_duration_since(self.published_at) >= PUBLISH_COUNTERS {
+            self.publish_counters(instant);
+        }
+        work
+    }
+
+    /// The thread: cycles until it is told to stop.
+    pub(crate) fn run(mut self) {
+        while !self.port.shared.stop.load(Ordering::Acquire) {
+            if self.cycle() == 0 {
+                self.rest();
+            }
+        }
+        self.finish();
+    }
+
+    /// Ends the history and says what was lost.
+    pub(crate) fn finish(&mut self) {
+        let (instant, now) = self.clock.now();
+        self.publish_counters(instant);
+        let unread = self.port.shared.commands.len() as u64;
+        let undelivered = self.half.ordering().undelivered() + unread;
+        self.port.shared.undelivered.store(undelivered, Ordering::Release);
+        if let Some(trace) = &mut self.port.trace
+            && trace.finish(now).is_err()
+        {
+            self.port.shared.end(EndReason::TraceFailed);
+        }
+        self.port.bells.application.ring();
+        self.port.bells.room.ring();
+    }
+
+    /// What `handle_timeout` would be late for.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let (_, now) = self.clock.now();
+        self.half.poll_timeout().map(|at| at.since(now))
+    }
+
+    /// One idle round.
+    fn rest(&mut self) {
+        let (now, _) = self.clock.now();
+        match self.idle.step(self.worked_at, now, self.half.ordering().is_idle()) {
+            IdleStep::Spin => std::hint::spin_loop(),
+            IdleStep::Yield => std::thread::yield_now(),
+            IdleStep::Sleep => self.sleep(now),
+        }
+    }
+
+    fn sleep(&mut self, now: Instant) {
+        self.publish_counters(now);
+        self.port.bells.worker.prepare_sleep();
+        if self.port.has_input(&self.half) {
+            self.port.bells.worker.awake();
+            return;
+        }
+        // The application reads without a bell while its queue is not empty.
+        let most = if self.port.stream.is_full() { FULL_STREAM_POLL } else { SLEEP_MAX };
+        let left = self.time_left().map_or(most, |left| left.min(most));
+        self.port.link.wait(Some(left));
+        self.port.bells.worker.awake();
+    }
+
+    fn publish_counters(&mut self, now: Instant) {
+        self.published_at = now;
+        self.port.shared.counters.publish(self.counters());
+    }
+
+    pub(crate) const fn counters(&self) -> &DataCounters {
+        self.half.ordering().counters()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.half.ordering().is_quiet() && self.port.shared.commands.is_empty()
+    }
+
+    /// In unicast mode data goes to the members of the running ring.
+    fn follow_ring(&mut self) {
+        let roster = self.half.ordering().running();
+        if self.peers_of == Some(roster.ring) {
+            return;
+        }
+        self.peers_of = Some(roster.ring);
+        let peers: Vec<SocketAddrV4> =
+            roster.members.iter().map(|member| token_address(member.endpoint)).collect();
+        self.port.link.set_peers(&peers);
+    }
+
+    fn watch_consumer(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.port.activity.was_full) {
+            self.full_since = None;
+            return;
+        }
+        let since = *self.full_since.get_or_insert(now);
+        if let SlowConsumer::Evict(after) = self.slow_consumer
+            && now.saturating_duration_since(since) > after
+        {
+            self.port.shared.give_up(EndReason::Evicted);
+            self.port.bells.control.ring();
+        }
+    }
+}
+
+/// Longest sleep: bounds how late a stop is noticed whatever else happens.
+const SLEEP_MAX: Duration = Duration::from_millis(500);
+
+/// How often a worker whose application's queue is full looks for room.
+const FULL_STREAM_POLL: Duration = Duration::from_millis(1);
+
+/// Where a member's data worker receives.
+pub(crate) const fn token_address(endpoint: Endpoint) -> SocketAddrV4 {
+    SocketAddrV4::new(endpoint.address, endpoint.token_port)
+}
+
+impl Port {
+    fn has_input(&self, half: &DataHalf) -> bool {
+        let command = !self.shared.commands.is_empty() && half.ordering().has_room();
+        command || !self.directives.is_empty() || self.shared.stop.load(Ordering::Acquire)
+    }
+
+    fn ring_bells(&mut self) {
+        let Activity { delivered, reported, took_commands, .. } = self.activity;
+        if delivered {
+            self.bells.application.ring();
+        }
+        if reported {
+            self.bells.control.ring();
+        }
+        if took_commands {
+            self.bells.room.ring();
+        }
+        let was_full = self.activity.was_full;
+        self.activity = Activity { was_full, ..Activity::default() };
+    }
+}
+
+impl DataPort for Port {
+    fn directive(&mut self) -> Option<Directive> {
+        self.directives.pop().ok()
+    }
+
+    fn data(&mut self) -> Option<Bytes> {
+        self.link.data().map(|frame| frame.bytes)
+    }
+
+    fn token(&mut self) -> Option<Bytes> {
+        self.link.token().map(|frame| frame.bytes)
+    }
+
+    fn command(&mut self) -> Option<Command> {
+        let command = self.shared.commands.pop()?;
+        self.activity.took_commands = true;
+        if let Command::Publish { payload, .. } = &command {
+            self.shared.command_bytes.fetch_sub(payload.len(), Ordering::Relaxed);
+        }
+        Some(command)
+    }
+
+    fn record(&mut self, entries: Vec<Entry>) {
+        if let Some(trace) = &mut self.trace
+            && trace.write(&entries).is_err()
+        {
+            self.shared.give_up(EndReason::TraceFailed);
+            self.bells.control.ring();
+        }
+    }
+
+    fn send(&mut self, to: DataDestination, head: &[u8], body: Bytes) {
+        let to = match to {
+            DataDestination::Group => Destination::Group,
+            DataDestination::Member(endpoint) => Destination::Member(token_address(endpoint)),
+        };
+        self.link.send(to, head, body);
+    }
+
+    fn stream_has_room(&mut self) -> bool {
+        let full = self.stream.is_full();
+        self.activity.was_full |= full;
+        !full
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        self.activity.delivered = true;
+        let pushed = self.stream.push(delivery);
+        debug_assert!(pushed.is_ok(), "room was asked for");
+    }
+
+    fn reports_have_room(&mut self) -> bool {
+        !self.reports.is_full()
+    }
+
+    fn report(&mut self, report: Report) {
+        self.activity.reported = true;
+        let pushed = self.reports.push(report);
+        debug_assert!(pushed.is_ok(), "room was asked for");
+    }
+}

@@ -1,0 +1,185 @@
+//! Members on real sockets of this host: multicast on `lo`, one address each.
+#![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use roundel::{
+    Builder, Configuration, ConfigurationKind, EndReason, Event, Node, Service, SlowConsumer,
+    TryPublishError, TryRecvError, Wanted,
+};
+
+/// Waiting longer than this for anything is a failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn describe(cluster: &str, state: &std::path::Path, host: u8) -> Builder {
+    let address = Ipv4Addr::new(127, 0, 0, host);
+    Node::builder(cluster).id(u32::from(host)).interface(Wanted::Address(address)).state_dir(state)
+}
+
+fn join(cluster: &str, state: &std::path::Path, host: u8) -> Node {
+    describe(cluster, state, host).join().unwrap()
+}
+
+fn cluster(name: &str) -> String {
+    format!("{name}-{}", std::process::id())
+}
+
+/// Receives until `done` says so; every message's payload in order.
+fn receive(node: &mut Node, mut done: impl FnMut(&Event) -> bool) -> Vec<Vec<u8>> {
+    let since = Instant::now();
+    let mut payloads = Vec::new();
+    while since.elapsed() < PATIENCE {
+        let Ok(event) = node.recv_timeout(PATIENCE) else { break };
+        if let Event::Message(message) = &event {
+            payloads.push(message.payload.to_vec());
+        }
+        if done(&event) {
+            return payloads;
+        }
+    }
+    unreachable!("not in time; got {} messages", payloads.len())
+}
+
+fn is_ring_of(event: &Event, members: usize) -> bool {
+    matches!(event, Event::Configuration(Configuration {
+        kind: ConfigurationKind::Regular, members: m, .. }) if m.len() == members)
+}
+
+#[test]
+fn three_members_deliver_the_same_order() {
+    let state = tempfile::tempdir().unwrap();
+    let name = cluster("order");
+    let mut nodes: Vec<Node> = (11..14).map(|host| join(&name, state.path(), host)).collect();
+    for node in &mut nodes {
+        receive(node, |event| is_ring_of(event, 3));
+    }
+    let each = 500;
+    for (i, node) in nodes.iter().enumerate() {
+        let publisher = node.publisher();
+        std::thread::spawn(move || {
+            for k in 0..each {
+                let service = if k % 3 == 0 { Service::Safe } else { Service::Agreed };
+                publisher.publish(service, format!("{i}:{k}")).unwrap();
+            }
+        });
+    }
+    let orders: Vec<Vec<Vec<u8>>> = nodes
+        .iter_mut()
+        .map(|node| {
+            let mut left = 3 * each;
+            receive(node, |event| {
+                left -= usize::from(matches!(event, Event::Message(_)));
+                left == 0
+            })
+        })
+        .collect();
+    assert_eq!(orders[0].len(), 3 * each);
+    assert_eq!(orders[0], orders[1]);
+    assert_eq!(orders[0], orders[2]);
+    for node in nodes {
+        let report = node.leave(Duration::from_secs(2));
+        assert_eq!(report.undelivered, 0, "{report:?}");
+    }
+}
+
+#[test]
+fn a_member_that_leaves_is_missed_at_once_and_may_come_back() {
+    let state = tempfile::tempdir().unwrap();
+    let name = cluster("leave");
+    let mut first = join(&name, state.path(), 21);
+    let mut second = join(&name, state.path(), 22);
+    receive(&mut first, |event| is_ring_of(event, 2));
+    receive(&mut second, |event| is_ring_of(event, 2));
+    let large = vec![7; 1 << 20];
+    second.publish(Service::Agreed, large.clone()).unwrap();
+    let report = second.leave(Duration::from_secs(5));
+    assert_eq!(report.undelivered, 0, "{report:?}");
+    let seen = receive(&mut first, |event| is_ring_of(event, 1));
+    assert_eq!(seen, [large], "a message of a megabyte arrives whole");
+    let mut back = join(&name, state.path(), 22);
+    receive(&mut back, |event| is_ring_of(event, 2));
+    receive(&mut first, |event| is_ring_of(event, 2));
+    assert!(back.facts().incarnation.0 > 0);
+    assert_eq!(IpAddr::from(back.facts().interface.address), IpAddr::from([127, 0, 0, 22]));
+}
+
+/// Publishes at `sender` until its queues are full, which they are only when the ring waits.
+fn fill(sender: &Node) -> usize {
+    let mut accepted = 0;
+    let mut full_since = None;
+    loop {
+        match sender.try_publish(Service::Agreed, vec![b'f'; 1000]) {
+            Ok(()) => {
+                accepted += 1;
+                full_since = None;
+            }
+            Err(TryPublishError::Full(payload)) => {
+                assert_eq!(payload.len(), 1000, "the payload comes back");
+                let since = *full_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > Duration::from_millis(500) {
+                    return accepted;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn the_ring_waits_for_a_consumer_that_stands_still() {
+    let state = tempfile::tempdir().unwrap();
+    let name = cluster("slow");
+    let mut reader = join(&name, state.path(), 31);
+    let mut sleeper = join(&name, state.path(), 32);
+    receive(&mut reader, |event| is_ring_of(event, 2));
+    receive(&mut sleeper, |event| is_ring_of(event, 2));
+    let sent = fill(&reader);
+    assert!(sent > 1_000, "{sent} accepted before the ring waited");
+    // Nobody was taken for dead, and when both read, everything comes.
+    let read = |node: &mut Node| {
+        let mut left = sent;
+        let seen = receive(node, |event| {
+            assert!(!matches!(event, Event::Configuration(_)), "no change: {event:?}");
+            left -= 1;
+            left == 0
+        });
+        assert_eq!(seen.len(), sent);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| read(&mut reader));
+        read(&mut sleeper);
+    });
+}
+
+#[test]
+fn a_consumer_that_stands_still_is_evicted_where_the_policy_says_so() {
+    let state = tempfile::tempdir().unwrap();
+    let name = cluster("evict");
+    let mut reader = join(&name, state.path(), 41);
+    let policy = SlowConsumer::Evict(Duration::from_millis(300));
+    let mut sleeper = describe(&name, state.path(), 42).slow_consumer(policy).join().unwrap();
+    receive(&mut reader, |event| is_ring_of(event, 2));
+    receive(&mut sleeper, |event| is_ring_of(event, 2));
+    let publisher = reader.publisher();
+    let sender = std::thread::spawn(move || {
+        for _ in 0..20_000 {
+            publisher.publish(Service::Agreed, vec![b'e'; 1000]).unwrap();
+        }
+    });
+    // The reader goes on alone; the sleeper reads what it was given, and the reason.
+    receive(&mut reader, |event| is_ring_of(event, 1));
+    let mut last = None;
+    while last.is_none() {
+        match sleeper.recv_timeout(PATIENCE) {
+            Ok(_) => {}
+            Err(TryRecvError::Ended(reason)) => last = Some(reason),
+            Err(TryRecvError::Empty) => unreachable!("it never ended"),
+        }
+    }
+    assert_eq!(last, Some(EndReason::Evicted));
+    while !sender.is_finished() {
+        let _ = reader.recv_timeout(Duration::from_millis(10));
+    }
+}

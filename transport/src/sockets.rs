@@ -1,0 +1,279 @@
+//! A member's sockets, bound and set up.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+
+use crate::notice::Notice;
+use crate::open::OpenError;
+use crate::settings::{Mode, Settings};
+use crate::sys::options;
+
+/// Tries to bind an address that is in use, and the pause between two. What io_uring held is
+/// released some milliseconds after its process has ended.
+const BIND_TRIES: u32 = 100;
+const BIND_PAUSE: Duration = Duration::from_millis(5);
+
+/// Ports tried for a pair of which both are free.
+const PAIR_TRIES: u32 = 64;
+
+/// Receive buffer of the control sockets: a join of every member, many times over.
+const CONTROL_BUFFER_BYTES: usize = 4 << 20;
+
+/// Send buffer: the super-packets of one cycle, with what they occupy besides their payload.
+const SEND_BUFFER_BYTES: usize = 8 << 20;
+
+/// One half's sockets.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    /// Receives what is sent to all; `None` in unicast mode.
+    pub(crate) group: Option<UdpSocket>,
+    /// On the member's own address: receives what is sent to this member, and sends everything.
+    pub(crate) own: UdpSocket,
+    /// Where to send to all, in multicast mode.
+    pub(crate) group_address: Option<SocketAddrV4>,
+    /// The own socket's address.
+    pub(crate) own_address: SocketAddrV4,
+}
+
+/// All sockets of a member.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(crate) data: Pair,
+    pub(crate) control: Pair,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Sockets {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let mut notices = Vec::new();
+        let ports = Ports::of(settings)?;
+        let (token, control) = bind_pair(settings.interface.address, &ports)?;
+        let receive_bytes = settings.receive_buffer_bytes;
+
+        set_up_sender(&token, settings)?;
+        options::set_no_fragments(token.as_fd()).map_err(set_up("IP_MTU_DISCOVER"))?;
+        set_receive_buffer(&token, receive_bytes, &mut notices)?;
+        set_up_sender(&control, settings)?;
+        set_receive_buffer(&control, CONTROL_BUFFER_BYTES, &mut notices)?;
+        let data = pair(token, ports.data, settings, receive_bytes, &mut notices)?;
+        let control =
+            pair(control, ports.group_control, settings, CONTROL_BUFFER_BYTES, &mut notices)?;
+        if settings.gro {
+            // In unicast mode the data comes on the own socket.
+            let socket = data.group.as_ref().unwrap_or(&data.own);
+            if let Err(error) = options::set_gro(socket.as_fd(), true) {
+                let errno = error.raw_os_error().unwrap_or(0);
+                notices.push(Notice::NoGro { errno });
+            }
+        }
+        notices.dedup();
+        Ok(Self { data, control, notices })
+    }
+}
+
+/// The ports of [`Settings`], worked out.
+struct Ports {
+    data: u16,
+    group_control: u16,
+    /// 0 for any free pair.
+    token: u16,
+}
+
+impl Ports {
+    fn of(settings: &Settings) -> Result<Self, OpenError> {
+        let data = settings.port;
+        let token = settings.unicast_port.unwrap_or(data.saturating_add(1));
+        if data == 0 || data.checked_add(2).is_none() {
+            return Err(OpenError::Port { port: data });
+        }
+        if token == u16::MAX {
+            return Err(OpenError::Port { port: token });
+        }
+        Ok(Self { data, group_control: data + 2, token })
+    }
+}
+
+/// Binds the token's port and control's, the next one. Never shared: what is sent to a member
+/// comes to one process.
+fn bind_pair(own: Ipv4Addr, ports: &Ports) -> Result<(Socket, Socket), OpenError> {
+    if ports.token != 0 {
+        let token = bind_patiently(SocketAddrV4::new(own, ports.token))?;
+        let control = bind_patiently(SocketAddrV4::new(own, ports.token + 1))?;
+        return Ok((token, control));
+    }
+    for _ in 0..PAIR_TRIES {
+        let address = SocketAddrV4::new(own, 0);
+        let token = bind(address, false).map_err(|error| bind_failed(address, error))?;
+        let port = local(&token)?.port();
+        if let Some(next) = port.checked_add(1)
+            && let Ok(control) = bind(SocketAddrV4::new(own, next), false)
+        {
+            return Ok((token, control));
+        }
+    }
+    let in_use = io::Error::from_raw_os_error(libc::EADDRINUSE);
+    Err(bind_failed(SocketAddrV4::new(own, 0), in_use))
+}
+
+fn bind_patiently(address: SocketAddrV4) -> Result<Socket, OpenError> {
+    let mut tries = 1;
+    loop {
+        match bind(address, false) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < BIND_TRIES => {
+                tries += 1;
+                thread::sleep(BIND_PAUSE);
+            }
+            result => return result.map_err(|error| bind_failed(address, error)),
+        }
+    }
+}
+
+fn bind(address: SocketAddrV4, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(shared)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn bind_failed(address: SocketAddrV4, error: io::Error) -> OpenError {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        OpenError::InUse { address }
+    } else {
+        OpenError::Bind { address, error }
+    }
+}
+
+/// Adds the group's socket to an own one.
+fn pair(
+    own: Socket,
+    port: u16,
+    settings: &Settings,
+    receive_bytes: usize,
+    notices: &mut Vec<Notice>,
+) -> Result<Pair, OpenError> {
+    let own_address = local(&own)?;
+    let Mode::Multicast { group } = settings.mode else {
+        return Ok(Pair { group: None, own: own.into(), group_address: None, own_address });
+    };
+    if !group.is_multicast() {
+        return Err(OpenError::NotMulticast { group });
+    }
+    let address = SocketAddrV4::new(group, port);
+    // Bound to the group, so that nothing else for this port comes in.
+    let socket = bind(address, true).map_err(|error| bind_failed(address, error))?;
+    let off = set_up("IP_MULTICAST_ALL");
+    socket.set_multicast_all_v4(false).map_err(off)?;
+    let interface = InterfaceIndexOrAddress::Index(settings.interface.index);
+    socket.join_multicast_v4_n(&group, &interface).map_err(|error| OpenError::Join {
+        group,
+        interface: settings.interface.name.clone(),
+        error,
+    })?;
+    set_receive_buffer(&socket, receive_bytes, notices)?;
+    Ok(Pair {
+        group: Some(socket.into()),
+        own: own.into(),
+        group_address: Some(address),
+        own_address,
+    })
+}
+
+/// What is sent to a group leaves by the interface, and no router passes it on.
+fn set_up_sender(socket: &Socket, settings: &Settings) -> Result<(), OpenError> {
+    options::set_multicast_interface(socket.as_fd(), settings.interface.index)
+        .map_err(set_up("IP_MULTICAST_IF"))?;
+    socket.set_multicast_loop_v4(settings.multicast_loop).map_err(set_up("IP_MULTICAST_LOOP"))?;
+    socket.set_multicast_ttl_v4(1).map_err(set_up("IP_MULTICAST_TTL"))?;
+    if options::force_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES).is_err() {
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES).map_err(set_up("SO_SNDBUF"))?;
+    }
+    Ok(())
+}
+
+fn set_receive_buffer(
+    socket: &Socket,
+    wanted_bytes: usize,
+    notices: &mut Vec<Notice>,
+) -> Result<(), OpenError> {
+    if options::force_receive_buffer(socket.as_fd(), wanted_bytes).is_err() {
+        socket.set_recv_buffer_size(wanted_bytes).map_err(set_up("SO_RCVBUF"))?;
+    }
+    // The kernel doubles what it is asked for, to have room for its own records.
+    let got_bytes = socket.recv_buffer_size().map_err(set_up("SO_RCVBUF"))? / 2;
+    if got_bytes < wanted_bytes {
+        notices.push(Notice::ReceiveBufferClipped { wanted_bytes, got_bytes });
+    }
+    Ok(())
+}
+
+fn local(socket: &Socket) -> Result<SocketAddrV4, OpenError> {
+    let address = socket.local_addr().map_err(set_up("the local address"))?;
+    let not_ipv4 = || io::Error::from(io::ErrorKind::InvalidData);
+    address.as_socket_ipv4().ok_or_else(|| set_up("the local address")(not_ipv4()))
+}
+
+fn set_up(option: &'static str) -> impl Fn(io::Error) -> OpenError {
+    move |error| OpenError::SetUp { option, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interface::{Interface, Wanted};
+
+    fn settings(mode: Mode) -> Settings {
+        let lo = Interface::choose(&Wanted::Address(Ipv4Addr::LOCALHOST)).unwrap();
+        let mut settings = Settings::new(lo, mode);
+        settings.unicast_port = Some(0);
+        settings
+    }
+
+    #[test]
+    fn a_free_pair_is_two_ports_in_a_row() {
+        let sockets = Sockets::open(&settings(Mode::Unicast)).unwrap();
+        let (token, control) = (sockets.data.own_address, sockets.control.own_address);
+        assert_eq!(token.port() + 1, control.port());
+        assert_eq!(token.ip(), &Ipv4Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn a_token_port_in_use_is_an_error_with_a_fix() {
+        let first = Sockets::open(&settings(Mode::Unicast)).unwrap();
+        let mut second = settings(Mode::Unicast);
+        second.unicast_port = Some(first.data.own_address.port());
+        let error = Sockets::open(&second).unwrap_err().to_string();
+        assert!(error.contains("unicast-port") && error.contains("fix:"), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_is_free_again_in_time_is_taken() {
+        let first = Sockets::open(&settings(Mode::Unicast)).unwrap();
+        let mut second = settings(Mode::Unicast);
+        second.unicast_port = Some(first.data.own_address.port());
+        let releaser = thread::spawn(move || {
+            thread::sleep(4 * BIND_PAUSE);
+            drop(first);
+        });
+        Sockets::open(&second).unwrap();
+        releaser.join().unwrap();
+    }
+
+    #[test]
+    fn ports_and_groups_out_of_range_are_errors() {
+        let mut high = settings(Mode::Unicast);
+        high.port = u16::MAX - 1;
+        assert!(matches!(Sockets::open(&high), Err(OpenError::Port { port: 65_534 })));
+        let mut high = settings(Mode::Unicast);
+        high.unicast_port = Some(u16::MAX);
+        assert!(matches!(Sockets::open(&high), Err(OpenError::Port { port: 65_535 })));
+        let group = Ipv4Addr::new(10, 0, 0, 1);
+        let error = Sockets::open(&settings(Mode::Multicast { group })).unwrap_err();
+        assert!(matches!(error, OpenError::NotMulticast { .. }));
+    }
+}

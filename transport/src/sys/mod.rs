@@ -1,0 +1,9 @@
+//! The operating system, and all `unsafe` of the project.
+//!
+//! What is safe to call is safe: every obligation of the kernel's interfaces is met in here.
+
+pub(crate) mod intake;
+pub(crate) mod messages;
+pub(crate) mod mmsg;
+pub(crate) mod options;
+mod slots;
