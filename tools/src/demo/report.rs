@@ -301,9 +301,11 @@ fn seen(summary: &Summary, place: &Place) -> String {
         shown(summary.back_after)
     ));
     if summary.configurations.len() > 3 {
+        let sizes: Vec<String> = summary.configurations.iter().map(ToString::to_string).collect();
         say(format!(
-            "The host was too busy at times: configurations of {:?} members instead of three.",
-            summary.configurations
+            "Some members did not hear each other in time: configurations of {} members followed \
+             each other.",
+            sizes.join(", ")
         ));
     }
     say(format!(
