@@ -171,17 +171,22 @@ impl Uring {
         inbox: &mut Inbox,
         counters: &mut Counters,
     ) -> Result<bool, Failure> {
+        let mut has_asked = false;
         loop {
             let is_quiet = self.reap(&mut [], inbox, counters) == 0;
             self.replenish(inbox, counters);
             // A pass that finds no completion and nothing to do for the kernel has seen all that
             // arrived before it: the kernel notes an arrival for this thread before it returns
-            // to the sender.
-            if is_quiet && !self.ring.has_work() {
+            // to the sender. So has one that has just asked the kernel: its note may be there
+            // without an arrival (it adds the arrival first and the note then, and this thread
+            // may take the arrival in between), and stays until the next one.
+            let is_all_taken = has_asked && self.ring.queued() == 0;
+            if is_quiet && (is_all_taken || !self.ring.has_work()) {
                 // The data's is the group's, or there is only one.
                 return Ok(self.receivers.iter().next_back().is_some_and(Receiver::is_receiving));
             }
-            if self.ring.has_work() {
+            has_asked = self.ring.has_work();
+            if has_asked {
                 counters.system_calls += 1;
                 self.enter(0, None)?;
             }
