@@ -192,6 +192,7 @@ fn connect(
         trace,
         bells: bells.clone(),
         activity: worker::Activity::default(),
+        has_left: false,
     };
     let bell = bells.application.clone();
     let node = NodeEnds {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam::channel::Sender;
 use roundel_ring::configuration::Configuration;
-use roundel_ring::cycle::Command;
 use roundel_ring::delivery::{Assembler, Delivery, Message, MessageRef};
 use roundel_ring::id::{Incarnation, NodeId};
 use roundel_ring::service::Service;
@@ -328,16 +327,9 @@ impl Node {
             return;
         }
         let _ = self.leaves.try_send(Instant::now() + deadline);
-        // After every message: a full queue is emptied by the worker.
-        let mut leave = Command::Leave;
-        while let Err(back) = self.publisher.shared.commands.push(leave) {
-            leave = back;
-            self.publisher.worker_bell.ring();
-            if self.has_ended() || matches!(self.drive, Drive::Inline { .. }) && self.poll() == 0 {
-                break;
-            }
-            std::thread::yield_now();
-        }
+        // The worker takes it once it has taken every message before it: nobody waits here, where
+        // nobody makes room by receiving.
+        shared.leave.store(true, Ordering::Release);
         self.publisher.worker_bell.ring();
         self.control_bell.ring();
     }
@@ -353,6 +345,9 @@ impl Node {
             match self.recv_timeout(RECV_POLL) {
                 Err(TryRecvError::Ended(reason)) => return self.report(reason),
                 Err(TryRecvError::Empty) if Instant::now() > give_up => {
+                    // A thread that does not end is left to itself: no leave lasts for ever.
+                    self.publisher.shared.end(EndReason::Panicked);
+                    (self.drive, self.disk) = (Drive::Ended, None);
                     return self.report(EndReason::Panicked);
                 }
                 Ok(_) | Err(TryRecvError::Empty) => {}

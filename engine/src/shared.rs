@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) command_bytes: CachePadded<AtomicUsize>,
     /// Nothing more is accepted.
     pub(crate) closed: AtomicBool,
+    /// The worker is to leave behind the last of `commands`.
+    pub(crate) leave: AtomicBool,
     /// The application no longer waits for anything: end soon.
     pub(crate) abandoned: AtomicBool,
     /// Every accepted message is delivered and held by all.
@@ -70,6 +72,7 @@ impl Shared {
             commands: ArrayQueue::new(commands),
             command_bytes: CachePadded::new(AtomicUsize::new(0)),
             closed: AtomicBool::new(false),
+            leave: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             stop: AtomicBool::new(false),

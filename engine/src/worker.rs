@@ -68,6 +68,8 @@ pub(crate) struct Port {
     pub(crate) trace: Option<TraceFile>,
     pub(crate) bells: Bells,
     pub(crate) activity: Activity,
+    /// The half was told to leave.
+    pub(crate) has_left: bool,
 }
 
 /// What a cycle did that others want to know of.
@@ -259,7 +261,9 @@ pub(crate) const fn token_address(endpoint: Endpoint) -> SocketAddrV4 {
 
 impl Port {
     fn has_input(&self, half: &DataHalf) -> bool {
-        let command = !self.shared.commands.is_empty() && half.ordering().has_room();
+        let leaves = !self.has_left && self.shared.leave.load(Ordering::Acquire);
+        let command = leaves || !self.shared.commands.is_empty();
+        let command = command && half.ordering().has_room();
         command || !self.directives.is_empty() || self.shared.stop.load(Ordering::Acquire)
     }
 
@@ -293,7 +297,12 @@ impl DataPort for Port {
     }
 
     fn command(&mut self) -> Option<Command> {
-        let command = self.shared.commands.pop()?;
+        // Before the queue: what it still holds was accepted before the leave.
+        let leaves = !self.has_left && self.shared.leave.load(Ordering::Acquire);
+        let Some(command) = self.shared.commands.pop() else {
+            self.has_left |= leaves;
+            return leaves.then_some(Command::Leave);
+        };
         self.activity.took_commands = true;
         if let Command::Publish { payload, .. } = &command {
             self.shared.command_bytes.fetch_sub(payload.len(), Ordering::Relaxed);

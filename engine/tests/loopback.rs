@@ -183,3 +183,19 @@ fn a_consumer_that_stands_still_is_evicted_where_the_policy_says_so() {
         let _ = reader.recv_timeout(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_leave_behind_full_queues_delivers_all_of_them() {
+    let state = tempfile::tempdir().unwrap();
+    let mut node = join(&cluster("full"), state.path(), 31);
+    receive(&mut node, |event| is_ring_of(event, 1));
+    let publisher = node.publisher();
+    // Nobody reads: the worker's queues fill, then those of the publishers.
+    let full_since = Instant::now();
+    while full_since.elapsed() < Duration::from_millis(300) {
+        while publisher.try_publish(Service::Agreed, vec![7; 1_000]).is_ok() {}
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let report = node.leave(Duration::from_secs(10));
+    assert_eq!((report.reason, report.undelivered), (EndReason::Left, 0));
+}
