@@ -1,6 +1,8 @@
 //! One order everywhere, on networks that lose nothing, little and much, by every way.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use crate::judge;
 use crate::log::Log;
@@ -9,7 +11,10 @@ use crate::run::{Run, Spec, Way};
 use crate::say;
 
 /// Lines of a member in the runs of every commit.
-const LINES: u64 = 400;
+const LINES: u64 = 600;
+
+/// In so many portions.
+const ROUNDS: u64 = 40;
 
 /// What an order run is made of.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +51,13 @@ fn undisturbed_order(mut run: Run, order: Order) -> bool {
     let members: Vec<Arc<Member>> = (1..=order.members)
         .map(|id| run.start_as(&Spec::new(id).options(&["--wait-members", &wait])))
         .collect();
-    for member in &members {
-        member.publish(order.lines, 64);
+    // A few at a time, so that the lines of different members meet in the order.
+    for round in 0..ROUNDS {
+        for member in &members {
+            let lines = order.lines / ROUNDS + u64::from(round < order.lines % ROUNDS);
+            member.publish(lines, 64);
+        }
+        thread::sleep(Duration::from_millis(3));
     }
     run.judge_quiet();
     let changes = judge::changes(&members);
