@@ -235,7 +235,7 @@ impl Run {
     /// Has some more lines ordered, judges at rest, lets everybody leave, and judges the traces
     /// whole.
     #[track_caller]
-    pub(crate) fn finish(mut self) {
+    pub(crate) fn finish(self) {
         for member in self.live() {
             member.rest();
             member.publish(10, 64);
@@ -249,8 +249,6 @@ impl Run {
             println!("{}: {} instances judged in the end", self.name, verdict.instances());
         }
         println!("{}: {:.1} s", self.name, self.started.elapsed().as_secs_f64());
-        self.lives.clear();
-        let _ = fs::remove_dir_all(&self.directory);
     }
 
     /// Asks all to leave and sees that they do.
@@ -291,6 +289,8 @@ impl Drop for Run {
         }
         if thread::panicking() {
             say(format_args!("{} failed; its files: {}", self.name, self.directory.display()));
+        } else {
+            let _ = fs::remove_dir_all(&self.directory);
         }
     }
 }
