@@ -232,6 +232,12 @@ impl Ordering {
         self.installed.ring.window.aru()
     }
 
+    /// No token is handled and nothing changes until a ring is adopted.
+    #[must_use]
+    pub const fn is_frozen(&self) -> bool {
+        matches!(self.phase, Phase::Frozen)
+    }
+
     /// The obligation set (EVS step 1).
     pub fn obligations(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.installed.ring.roster.select(self.installed.obligations)

@@ -46,6 +46,10 @@ pub(super) enum Fault {
     BadDisk(usize),
     /// A member leaves, and is started again later.
     Leave(usize),
+    /// What a member multicasts on the ring is lost; its token and all else pass.
+    Mute(usize),
+    /// The first token that a member got of each of its last rings comes once more.
+    Replay(usize),
     /// A fault that strikes when a member reaches a certain step, or never.
     When { node: usize, step: Step, delay: Duration, lasts: Duration, then: Box<Fault> },
 }
@@ -59,6 +63,8 @@ pub(super) enum Step {
     Adopts,
     /// It installs a ring with others.
     Installs,
+    /// It says on a ring that it has not installed that it misses nothing.
+    Acknowledges,
 }
 
 /// A fault that waits for its step.
@@ -82,6 +88,10 @@ impl World {
                 Ok(())
             }
             Fault::Leave(node) => self.leave(node),
+            Fault::Replay(node) => {
+                self.replay(node);
+                Ok(())
+            }
             Fault::When { node, step, delay, lasts, then } => {
                 self.nodes[node].armed = Some(Armed { step, delay, lasts, fault: *then });
                 Ok(())
@@ -105,7 +115,7 @@ impl World {
 
     pub(super) fn end(&mut self, fault: Fault) -> Result<(), Violated> {
         match fault {
-            Fault::Crash { .. } | Fault::Leave(_) => Ok(()),
+            Fault::Crash { .. } | Fault::Leave(_) | Fault::Replay(_) => Ok(()),
             Fault::Pause { node, .. } => self.resume(node),
             Fault::When { node, .. } => {
                 self.nodes[node].armed = None;
@@ -152,6 +162,9 @@ impl World {
                 self.stats.one_way_cuts += u64::from(on);
                 self.network.link_mut(from, to).blocked = on;
             }
+            Fault::Mute(node) => {
+                self.each_link(|from, _, link| link.mute = on && from == node);
+            }
             Fault::NonTransitive { a, b } => {
                 self.stats.non_transitive_cuts += u64::from(on);
                 self.network.link_mut(a, b).blocked = on;
@@ -169,6 +182,7 @@ impl World {
             | Fault::Pause { .. }
             | Fault::SlowConsumer(_)
             | Fault::Leave(_)
+            | Fault::Replay(_)
             | Fault::When { .. } => {}
         }
     }

@@ -14,6 +14,7 @@ use crate::seq::{Ordinal, Seq};
 use crate::service::Service;
 use crate::trace::{ContentHash, Entry, Event};
 use crate::wire::data::Data;
+use crate::wire::join::Join;
 use crate::wire::token::Token;
 use crate::wire::{ClusterTag, Header, Kind};
 
@@ -71,8 +72,64 @@ impl God {
         }
         for (_, frame) in sends {
             self.observe_frame(running, ordering.running_start(), frame)?;
+            self.promise_is_founded(life, frame)?;
         }
         self.obligations_are_founded(life)
+    }
+
+    /// aru ≤ contiguous holdings, and ≤ the install point before the ring is installed.
+    fn promise_is_founded(&mut self, life: &Life, frame: &Bytes) -> Result<(), Violated> {
+        let ordering = life.data.ordering();
+        let running = ordering.running();
+        let mut token = Token::default();
+        let me = running.index_of(life.identity.member.id);
+        let parsed = token.parse_into(frame, ClusterTag::of("simulated")).is_ok();
+        let (true, Some(me)) = (parsed && token.ring == running.ring, me) else { return Ok(()) };
+        let installed = running.ring == ordering.installed().ring;
+        let most = if installed { ordering.aru() } else { ordering.running_start() };
+        let Some(promise) = token.promises.get(me) else { return Ok(()) };
+        self.judged += 1;
+        require(promise.aru <= most, "aru ≤ contiguous holdings", || {
+            let id = life.identity.member.id;
+            format!("{id} says {} on {} and holds {most}", promise.aru, running.ring)
+        })
+    }
+
+    /// A join leaves only while its worker stands still, and with the highest epoch seen.
+    pub(super) fn observe_join(&mut self, life: &Life, frame: &Bytes) -> Result<(), Violated> {
+        let Ok(join) = Join::parse(frame, ClusterTag::of("simulated")) else { return Ok(()) };
+        if join.leaving {
+            return Ok(());
+        }
+        let me = life.identity.member;
+        self.judged += 1;
+        require(life.data.ordering().is_frozen(), "no join before Frozen", || {
+            format!("{} sends a join and its worker runs", me.id)
+        })?;
+        let mine = self
+            .adopted
+            .iter()
+            .filter(|((_, node), life)| *node == me.id && **life == me.incarnation);
+        let highest = mine.map(|((ring, _), _)| ring.epoch).max().unwrap_or_default();
+        require(join.epoch >= highest, "joins carry the highest epoch seen", || {
+            format!("{} sends {} after {highest}", me.id, join.epoch)
+        })
+    }
+
+    /// Who leaves leaves nothing behind: all members hold its last packet.
+    pub(super) fn observe_drained(&mut self, life: &Life) -> Result<(), Violated> {
+        let installed = life.data.ordering().installed();
+        let me = life.identity.member.id;
+        let last = self.originated.get(&(installed.ring, me)).and_then(|own| own.last().copied());
+        let last = last.unwrap_or_default();
+        for member in installed.ids().iter() {
+            let held = self.held.get(&(installed.ring, *member)).copied().unwrap_or_default();
+            self.judged += 1;
+            require(held >= last, "drained ⇒ held by all", || {
+                format!("{me} has drained at {last}: {member} held only up to {held}")
+            })?;
+        }
+        Ok(())
     }
 
     /// One ring id, one member list.

@@ -10,6 +10,8 @@ use crate::wire::Kind;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Link {
     pub(super) blocked: bool,
+    /// Nothing of kind data passes; the token does.
+    pub(super) mute: bool,
     pub(super) loss: f64,
     /// Lost besides, of one kind only.
     pub(super) kind_loss: Option<(Kind, f64)>,
@@ -25,6 +27,7 @@ const SPIKE_MAX: Duration = Duration::from_millis(60);
 impl Link {
     const CLEAN: Self = Self {
         blocked: false,
+        mute: false,
         loss: 0.0,
         kind_loss: None,
         duplicate: 0.0,
@@ -73,7 +76,7 @@ impl Network {
             stats.frames_lost += 1;
             return [None; 2];
         }
-        if self.rng.chance(kind_loss) {
+        if link.mute && kind == Kind::Data || self.rng.chance(kind_loss) {
             stats.frames_lost_by_kind += 1;
             return [None; 2];
         }

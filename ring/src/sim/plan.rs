@@ -81,6 +81,9 @@ pub(super) fn draw(
             plan.push(Planned { at, lasts: span, fault: strike(rng, profile, nodes) });
         }
         plan.push(Planned { at, lasts: draw_length(rng, &fault), fault });
+        if rng.chance(0.3) {
+            last_words(rng, nodes, at, &mut plan);
+        }
         at += rng.duration(Duration::from_millis(1), 2 * gap);
     }
     plan
@@ -94,18 +97,56 @@ fn draw_length(rng: &mut Random, fault: &Fault) -> Duration {
     })
 }
 
+/// A member's last packets reach nobody, then it is gone: only so are there packets that nobody
+/// holds, with acknowledged ones behind them. Who recovers from that is cut off in turn, just when
+/// it has acknowledged; a third may have been away meanwhile.
+fn last_words(rng: &mut Random, nodes: usize, at: Duration, plan: &mut Vec<Planned>) {
+    let (speaker, witness) = pair(rng, nodes);
+    let away = (witness + 1 + rng.index(nodes)) % nodes;
+    let mute = Duration::from_micros(rng.between(300, 6_000));
+    plan.push(Planned { at, lasts: mute + Duration::from_millis(1), fault: Fault::Mute(speaker) });
+    let gone = at + mute;
+    let gone_for = Duration::from_millis(rng.between(90, 500));
+    let alone =
+        |node: usize| Fault::Partition((0..nodes).map(|n| usize::from(n == node)).collect());
+    let fault = match rng.index(3) {
+        0 => Fault::Crash { node: speaker, back_after: gone_for },
+        1 => Fault::Pause { node: speaker, half: None },
+        _ => alone(speaker),
+    };
+    plan.push(Planned { at: gone, lasts: gone_for, fault });
+    let mut beside = vec![witness];
+    if rng.chance(0.5) && away != speaker && away != witness {
+        let lasts = Duration::from_millis(rng.between(150, 350));
+        let fault = Fault::Pause { node: away, half: None };
+        plan.push(Planned { at: gone, lasts, fault });
+        beside.push(away);
+    }
+    if rng.chance(0.3) {
+        beside.push(speaker);
+    }
+    let then = Fault::Partition((0..nodes).map(|n| usize::from(beside.contains(&n))).collect());
+    let delay = Duration::from_micros(if rng.chance(0.5) { 0 } else { rng.between(0, 300) });
+    let lasts = Duration::from_millis(rng.between(100, 900));
+    let step = Step::Acknowledges;
+    let fault = Fault::When { node: witness, step, delay, lasts, then: Box::new(then) };
+    plan.push(Planned { at: gone, lasts: Duration::from_millis(700), fault });
+}
+
 /// A fault at a chosen step: what tells recovery apart from luck.
 fn strike(rng: &mut Random, profile: Profile, nodes: usize) -> Fault {
     let node = rng.index(nodes);
-    let step = [Step::Writes, Step::Adopts, Step::Installs][rng.index(3)];
+    let step = [Step::Writes, Step::Adopts, Step::Installs, Step::Acknowledges][rng.index(4)];
     let most = match step {
         Step::Writes => 50,
         Step::Adopts => 1_500,
-        Step::Installs => 400,
+        Step::Installs | Step::Acknowledges => 400,
     };
     let delay = Duration::from_micros(rng.between(0, most));
     let back_after = Duration::from_millis(rng.between(1, 300));
-    let then = if step == Step::Writes || rng.chance(0.3) {
+    let then = if step == Step::Adopts && rng.chance(0.3) {
+        Fault::Replay(node)
+    } else if step == Step::Writes || rng.chance(0.3) {
         Fault::Crash { node, back_after }
     } else if rng.chance(0.5) {
         partitions(rng, nodes)
@@ -191,7 +232,7 @@ fn stalls(rng: &mut Random, nodes: usize) -> Fault {
 }
 
 /// Two different hosts; the same one twice in a cluster of one.
-fn pair(rng: &mut Random, nodes: usize) -> (usize, usize) {
+pub(super) fn pair(rng: &mut Random, nodes: usize) -> (usize, usize) {
     let a = rng.index(nodes);
     (a, (a + 1 + rng.index(nodes.max(2) - 1)) % nodes)
 }

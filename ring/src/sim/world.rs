@@ -1,7 +1,7 @@
 //! The simulated cluster: what happens next, and to whom.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,12 +15,13 @@ use super::stats::Stats;
 use super::workload::Workload;
 use crate::cycle::Command;
 use crate::handoff::{Directive, Report};
-use crate::id::Epoch;
+use crate::id::{Epoch, RingId};
 use crate::membership::ControlDestination;
 use crate::ordering::DataDestination;
 use crate::params::Params;
 use crate::time::Time;
 use crate::wire::header::Header;
+use crate::wire::token::Token;
 use crate::wire::{ClusterTag, Kind};
 
 /// Something that happens at a point in time.
@@ -86,6 +87,9 @@ pub(super) struct World {
     pub(super) disk_delay: (Duration, Duration),
     /// Chaos is over: no fault strikes any more.
     pub(super) healed: bool,
+    /// Of each host, the first token it was sent of each of its last rings.
+    joins: Vec<VecDeque<Bytes>>,
+    first_tokens: Vec<VecDeque<(RingId, Bytes)>>,
     queue: BinaryHeap<Reverse<Scheduled>>,
     order: u64,
 }
@@ -106,6 +110,8 @@ impl World {
             handoff_delay: (Duration::from_micros(1), Duration::from_micros(5)),
             disk_delay: (Duration::from_micros(100), Duration::from_millis(3)),
             healed: false,
+            joins: vec![VecDeque::new(); nodes],
+            first_tokens: vec![VecDeque::new(); nodes],
             queue: BinaryHeap::new(),
             order: 0,
         }
@@ -169,6 +175,8 @@ impl World {
                     Socket::Control => self.run_control(node),
                 }
             }
+            // An earlier wake-up took its place: its own is still to come.
+            Happening::Wake(half) if life.half_mut(half).wake_at != Some(self.now) => Ok(()),
             Happening::Wake(Half::Data) => {
                 life.data_half.wake_at = None;
                 self.run_data(node)
@@ -274,6 +282,7 @@ impl World {
         let installs = installed != life.installed && life.data.ordering().installed().len() > 1;
         life.adopted = (running != installed).then_some(running);
         life.installed = installed;
+        let acknowledges = sends.iter().any(|(_, frame)| acknowledges(life, frame));
         let ceiling = self.nodes[node].disk.ceiling;
         if let Some(life) = &self.nodes[node].life {
             self.god.observe(life, ceiling, &recorded, &sends)?;
@@ -287,11 +296,19 @@ impl World {
         if installs {
             self.reached(node, Step::Installs);
         }
+        if reports.iter().any(|report| matches!(report, Report::Drained))
+            && let Some(life) = &self.nodes[node].life
+        {
+            self.god.observe_drained(life)?;
+        }
         for report in reports {
             self.hand_over(node, Half::Data, Happening::Report(report));
         }
         for (to, frame) in sends {
             self.send_data(node, to, &frame);
+        }
+        if acknowledges {
+            self.reached(node, Step::Acknowledges);
         }
         if reads {
             let delay = self.rng.duration(Duration::from_micros(5), Duration::from_micros(500));
@@ -325,6 +342,9 @@ impl World {
             self.hand_over(node, Half::Control, Happening::Directive(directive));
         }
         for (to, frame) in sends {
+            if let Some(life) = &self.nodes[node].life {
+                self.god.observe_join(life, &frame)?;
+            }
             self.send_control(node, to, &frame);
         }
         if let Some(ceiling) = write {
@@ -404,9 +424,41 @@ impl World {
         }
     }
 
+    /// The last joins that everybody got arrive again.
+    pub(super) fn replay_joins(&mut self) {
+        for node in 0..self.nodes.len() {
+            for frame in self.joins[node].clone() {
+                let after = self.rng.duration(Duration::from_micros(1), Duration::from_millis(5));
+                self.after(after, node, Happening::Frame { socket: Socket::Control, frame });
+            }
+        }
+    }
+
+    /// Old first tokens arrive again, as from a switch that kept them.
+    pub(super) fn replay(&mut self, node: usize) {
+        for (_, frame) in self.first_tokens[node].clone() {
+            let after = self.rng.duration(Duration::from_micros(1), Duration::from_micros(100));
+            self.after(after, node, Happening::Frame { socket: Socket::Token, frame });
+        }
+    }
+
     fn carry(&mut self, from: usize, to: usize, socket: Socket, frame: &Bytes) {
         let header = Header::parse(&mut &frame[..], ClusterTag::of("simulated"));
         let kind = header.map_or(Kind::Data, |header| header.kind);
+        if kind == Kind::Join {
+            self.joins[to].truncate(7);
+            self.joins[to].push_front(frame.clone());
+        }
+        if kind == Kind::Token {
+            let mut token = Token::default();
+            let kept = &mut self.first_tokens[to];
+            if token.parse_into(frame, ClusterTag::of("simulated")).is_ok()
+                && kept.iter().all(|(ring, _)| *ring != token.ring)
+            {
+                kept.truncate(3);
+                kept.push_front((token.ring, frame.clone()));
+            }
+        }
         for after in self.network.carry(from, to, kind, &mut self.stats).into_iter().flatten() {
             self.after(after, to, Happening::Frame { socket, frame: frame.clone() });
         }
@@ -420,6 +472,21 @@ impl Life {
             Half::Control => &mut self.control_half,
         }
     }
+}
+
+/// Whether `frame` is a token on which `life` says, before it installs the ring, that it misses
+/// nothing.
+fn acknowledges(life: &Life, frame: &Bytes) -> bool {
+    let ordering = life.data.ordering();
+    let (running, point) = (ordering.running(), ordering.running_start());
+    let mut token = Token::default();
+    running.ring != ordering.installed().ring
+        && token.parse_into(frame, ClusterTag::of("simulated")).is_ok()
+        && token.ring == running.ring
+        && running
+            .index_of(life.identity.member.id)
+            .and_then(|me| token.promises.get(me))
+            .is_some_and(|promise| promise.aru >= point)
 }
 
 /// Whether a half is paused at this time.
