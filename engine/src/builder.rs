@@ -42,8 +42,8 @@ pub enum JoinError {
     Thread(std::io::Error),
     /// The MTU.
     #[error(
-        "an IP MTU of {mtu_bytes} is not supported; fix: raise the interface's to 1500 or more \
-         (ip link set NAME mtu 1500) or name another with --interface; --mtu takes 1500 to 9000"
+        "an IP MTU of {mtu_bytes} is not supported; fix: raise the interface's to 1280 or more \
+         (ip link set NAME mtu 1500) or name another with --interface; --mtu takes 1280 to 9000"
     )]
     Mtu {
         /// What was asked for.
@@ -226,7 +226,7 @@ impl Builder {
         self
     }
 
-    /// The IP MTU to use, 1500 to 9000; default the interface's, at most 9000. The smallest of
+    /// The IP MTU to use, 1280 to 9000; default the interface's, at most 9000. The smallest of
     /// all members counts.
     #[must_use]
     pub const fn mtu(mut self, mtu_bytes: usize) -> Self {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use roundel::options::MemberOptions;
 use roundel::{Builder, IoInUse, JoinError, Probe, Shortcoming, Subject};
+use roundel_ring::wire::MTU_MIN_BYTES;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -24,9 +25,6 @@ not disturbed.
 
 Exit codes: 0 fit, 1 a member cannot run or reaches nobody, 2 options that cannot be used,
 4 it runs, but not as well as it could.";
-
-/// Smallest IP MTU of a ring.
-const MTU_BYTES_MIN: u32 = 1_500;
 
 /// Examine this host: cause, consequence and fix of everything that is not as it should be.
 #[derive(clap::Args, Debug)]
@@ -200,15 +198,15 @@ fn interface(probe: &Probe) -> Finding {
 fn mtu(probe: &Probe) -> Finding {
     let (name, bytes) = (&probe.interface.name, probe.interface.mtu_bytes);
     let cause = format!("{name} has an IP MTU of {bytes}");
-    if bytes >= MTU_BYTES_MIN {
+    if usize::try_from(bytes).is_ok_and(|bytes| bytes >= MTU_MIN_BYTES) {
         return Finding::ok("mtu", cause);
     }
     Finding::bad(
         "mtu",
         Level::Fail,
         cause,
-        format!("no member can start: a ring's packets have {MTU_BYTES_MIN} bytes or more"),
-        format!("ip link set {name} mtu {MTU_BYTES_MIN}"),
+        format!("no member can start: a ring needs {MTU_MIN_BYTES} bytes or more"),
+        format!("ip link set {name} mtu 1500"),
     )
 }
 
@@ -299,7 +297,7 @@ mod tests {
     #[test]
     fn what_is_bad_has_a_consequence_and_a_fix() {
         let mut probe = lo();
-        probe.interface.mtu_bytes = 1_400;
+        probe.interface.mtu_bytes = 1_200;
         probe.hears_multicast = Some(false);
         probe.shortcomings = vec![Shortcoming {
             subject: Subject::Uring,

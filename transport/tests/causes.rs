@@ -216,7 +216,7 @@ fn a_kernel_without_it_or_too_old() {
         assert!(line(&text).contains("this kernel has none"), "{text}");
         let text = with("register EINVAL");
         let line = line(&text);
-        assert!(line.contains("the kernel refuses registered files"), "{line}");
+        assert!(line.contains("the kernel refuses a ring of provided buffers"), "{line}");
     }
 }
 

@@ -112,7 +112,7 @@ pub struct MemberOptions {
     #[arg(long, value_name = "hold|evict:D", default_value = "hold")]
     #[arg(value_parser = values::slow_consumer)]
     slow_consumer: SlowConsumer,
-    /// IP MTU, 1500 to 9000; the ring's smallest counts [default: the interface's].
+    /// IP MTU, 1280 to 9000; the ring's smallest counts [default: the interface's].
     #[arg(long, value_name = "N")]
     mtu: Option<usize>,
     #[command(flatten)]

@@ -19,10 +19,13 @@ use crate::params::Params;
 use crate::roster::{Endpoint, Member};
 use crate::time::Time;
 use crate::trace::{Entry, Event, History};
-use crate::wire::{ClusterTag, MTU_MIN_BYTES};
+use crate::wire::ClusterTag;
 
 /// Frames a socket keeps while its half stands still.
 const SOCKET_FRAMES_MAX: usize = 2_000;
+
+/// IP MTU of every interface: Ethernet's.
+const MTU_BYTES: usize = 1500;
 
 /// Items between the worker and an application that does not read.
 const STREAM_ITEMS_MAX: usize = 16;
@@ -149,7 +152,7 @@ impl Node {
             endpoint: endpoint(self.index),
         };
         let cluster = ClusterTag::of("simulated");
-        let identity = Identity { member, cluster, mtu_bytes: MTU_MIN_BYTES };
+        let identity = Identity { member, cluster, mtu_bytes: MTU_BYTES };
         self.lives += 1;
         self.histories.push(History::new(member.id, member.incarnation));
         self.life = Some(Life {

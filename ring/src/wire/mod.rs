@@ -30,9 +30,9 @@ pub const IP_UDP_HEADER_BYTES: usize = 20 + 8;
 /// sender (8), counter (8), tag (16).
 pub const SECURITY_RESERVE_BYTES: usize = 1 + 8 + 8 + 16;
 
-/// Smallest IP MTU a ring runs on: Ethernet's, so that the token of [`MEMBERS_MAX`] members
-/// still fits one datagram.
-pub const MTU_MIN_BYTES: usize = 1500;
+/// Smallest IP MTU a ring runs on: the least that a link with IPv6 has (RFC 8200 §5), so that
+/// tunnels inside of tunnels will do. The token of [`MEMBERS_MAX`] members fits one datagram.
+pub const MTU_MIN_BYTES: usize = 1280;
 
 /// Largest IP MTU a ring uses.
 pub const MTU_MAX_BYTES: usize = 9000;

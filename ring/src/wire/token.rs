@@ -82,7 +82,7 @@ pub struct Token {
     pub requests: Vec<Request>,
 }
 
-const _: () = assert!(requests_max(MEMBERS_MAX) >= 16, "the largest ring can still ask for repair");
+const _: () = assert!(requests_max(MEMBERS_MAX) >= 8, "the largest ring can still ask for repair");
 
 impl Token {
     /// A token with room for the largest ring, so that parsing into it never allocates.

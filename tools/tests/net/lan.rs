@@ -90,6 +90,11 @@ impl Lan {
         Ipv4Addr::new(10, 77, 0, host)
     }
 
+    /// From now on a host's link takes no larger IP packets, neither way.
+    pub(crate) fn narrow(&self, host: u32, mtu_bytes: u32) {
+        ip(Some(&self.namespace(host)), &format!("link set eth0 mtu {mtu_bytes}\n"));
+    }
+
     /// A command that runs on a host; the process keeps its id.
     pub(crate) fn command(&self, host: u32, program: &Path) -> Command {
         let mut command = Command::new("ip");

@@ -145,6 +145,25 @@ fn safe_messages_until_a_total() {
     judge::traces(&judge::ended_histories(&run.lives), false);
 }
 
+/// One host behind a tunnel: what all send must fit its link.
+#[test]
+fn a_narrow_link() {
+    const LINES: u64 = 300;
+    let Some(mut run) = Run::new("a_narrow_link", 3) else { return };
+    run.lan.narrow(2, 1280);
+    let options = ["--wait-members", "3"];
+    let members: Vec<Arc<Member>> =
+        (1..=3).map(|id| run.start_as(&Spec::new(id).options(&options))).collect();
+    for member in &members {
+        member.publish(LINES, 2_000);
+    }
+    run.judge_quiet();
+    if judge::changes(&members) == 0 {
+        judge::everything_everywhere(&members, LINES);
+    }
+    run.finish();
+}
+
 #[test]
 fn a_megabyte_among_small_ones() {
     const LARGE_BYTES: usize = 1 << 20;

@@ -35,7 +35,7 @@ const STALL: Duration = Duration::from_millis(1);
 /// How long tear-down waits for the kernel to let go of the buffers before it leaks them.
 const TEARDOWN: Duration = Duration::from_millis(500);
 
-/// The numbers of the registered files.
+/// The sockets' numbers, and those of their groups of buffers.
 const OWN: u16 = 0;
 const GROUP: u16 = 1;
 
@@ -135,10 +135,7 @@ impl Uring {
         group: Option<&SocketTerms>,
     ) -> Result<(Ring, Vec<Memory>), Failure> {
         let ring = Ring::open(level)?;
-        let sockets = || [Some(own), group].into_iter().flatten();
-        let files: Vec<_> = sockets().map(|(socket, _)| socket.as_raw_fd()).collect();
-        ring.register_files(&files)?;
-        let memories = (OWN..).zip(sockets());
+        let memories = (OWN..).zip([Some(own), group].into_iter().flatten());
         let memories = memories.map(|(index, (_, terms))| Memory::new(&ring, index, *terms));
         let memories = memories.collect::<Result<_, Refused>>()?;
         Ok((ring, memories))
@@ -202,6 +199,7 @@ impl Uring {
         inbox: &mut Inbox,
         counters: &mut Counters,
     ) -> Result<(), Failure> {
+        let own = types::Fd(self.own().as_raw_fd());
         let headers = messages.headers();
         errnos.resize(headers.len(), PENDING);
         let mut offered = 0;
@@ -210,7 +208,7 @@ impl Uring {
                 let header: *const libc::msghdr = &raw const headers[offered].msg_hdr;
                 // What there is no room for is refused rather than kept: it completes at once,
                 // and nothing overtakes anything.
-                let send = opcode::SendMsg::new(types::Fixed(u32::from(OWN)), header)
+                let send = opcode::SendMsg::new(own, header)
                     .flags(libc::MSG_DONTWAIT as u32)
                     .build()
                     .user_data(SEND | offered as u64);
@@ -269,12 +267,9 @@ impl Uring {
     /// Ends everything; the sockets, the own one first, and how they are received from.
     pub(crate) fn give_up(&mut self) -> Vec<SocketTerms> {
         let is_over = self.is_idle() || self.stop();
-        if is_over {
-            self.ring.unregister_files();
-        }
-        // Otherwise the kernel may write into the buffers until it has closed the ring, which it
-        // does some time after this process has. On another thread than the ring's nothing tells
-        // when, so they are kept for ever.
+        // If it is not over, the kernel may write into the buffers until it has closed the ring,
+        // which it does some time after this process has. On another thread than the ring's
+        // nothing tells when, so they are kept for ever.
         let receivers = self.receivers.drain(..);
         receivers.map(|receiver| receiver.end(is_over)).collect()
     }

@@ -1,6 +1,7 @@
 //! A multishot receive: one request that completes once for each datagram.
 
 use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
 
 use io_uring::types::RecvMsgOut;
 use io_uring::{cqueue, opcode, types};
@@ -31,7 +32,7 @@ const HEADER_BYTES: usize = 16 + NAME_BYTES + CONTROL_BYTES;
 pub(super) struct Receiver {
     pub(super) socket: UdpSocket,
     terms: IntakeTerms,
-    /// Its number among the registered files, and that of its group of buffers.
+    /// The number of its group of buffers.
     index: u16,
     memory: Memory,
     /// Slots that the kernel has.
@@ -123,7 +124,7 @@ impl Receiver {
             counters.stalls += u64::from(self.is_stalled && !was_stalled);
         }
         if !self.is_armed && self.given > 0 {
-            let (file, group) = (types::Fixed(u32::from(self.index)), self.index);
+            let (file, group) = (types::Fd(self.socket.as_raw_fd()), self.index);
             let header: *const msghdr = &raw const *self.memory.header;
             let receive = opcode::RecvMsgMulti::new(file, header, group).build();
             // SAFETY: the header is boxed and not changed again; it is dropped with the rest of

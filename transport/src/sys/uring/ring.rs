@@ -1,7 +1,7 @@
 //! The two queues to the kernel.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use io_uring::types::{SubmitArgs, Timespec};
@@ -73,17 +73,6 @@ impl Ring {
             self.is_enabled = true;
         }
         Ok(())
-    }
-
-    pub(super) fn register_files(&self, files: &[RawFd]) -> Result<(), Refused> {
-        let result = self.io.submitter().register_files(files);
-        result.map_err(Refused::at("registered files"))
-    }
-
-    /// Gives the registered files back at once, which closing the ring would do some time later.
-    pub(super) fn unregister_files(&self) {
-        // They are given back with the ring otherwise.
-        let _ = self.io.submitter().unregister_files();
     }
 
     /// Registers a ring of provided buffers.
