@@ -7,9 +7,9 @@
 //!
 //! Variables:
 //! - `NET_WAY=uring|mmsg|unicast`: run every scenario that way (default `--io auto`, multicast).
+//! - `NET_LINES=600`: lines of each member in runs about the order; loads grow along with it.
 //! - `NET_LONG=1`: measure as well (`measure.rs`), in minutes; figures are printed.
-//! - `NET_LONG_MINUTES=10`, `NET_LONG_LINES=100000`: how long the ring is watched for changes
-//!   without a fault, and how many lines each member orders.
+//! - `NET_LONG_MINUTES=10`: how long the ring is watched for changes without a fault.
 //!
 //! The names do not begin with `ROUNDEL_`, because the command refuses variables of that kind
 //! which it does not know.
@@ -33,6 +33,20 @@ mod names;
 mod order;
 #[path = "net/run.rs"]
 mod run;
+
+/// What the operator set a variable of this test to.
+fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number"))
+}
+
+/// Lines of a member in the runs of every commit.
+const LINES: u64 = 600;
+
+/// How many times as much as in the runs of every commit is to be ordered.
+fn scale() -> u64 {
+    (variable("NET_LINES", LINES) / LINES).max(1)
+}
 
 /// Says something past the test harness, which swallows `eprintln!` of tests that pass.
 fn say(line: std::fmt::Arguments<'_>) {

@@ -2,26 +2,19 @@
 //!
 //! `NET_LONG=1 cargo test -p roundel-tools --profile ci --test net measure`
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::judge;
 use crate::member::Member;
-use crate::order::{Order, run_order};
-use crate::run::{Run, Way, are_one_ring};
-use crate::say;
+use crate::run::{Run, are_one_ring};
+use crate::{say, variable};
 
 const ROUNDS: usize = 10;
 
 fn wanted() -> bool {
     std::env::var_os("NET_LONG").is_some_and(|value| !value.is_empty() && value != "0")
-}
-
-fn variable<T: FromStr>(name: &str, default: T) -> T {
-    let Ok(text) = std::env::var(name) else { return default };
-    text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number"))
 }
 
 fn report(what: &str, mut spans: Vec<Duration>) {
@@ -144,21 +137,6 @@ fn changes_without_a_fault() {
         "{changes} configuration changes of 5 members in {minutes} min under 10 % loss, \
          {messages} messages"
     ));
-}
-
-/// Many lines of each of three members, by every way.
-#[test]
-fn many_lines() {
-    if !wanted() {
-        return;
-    }
-    let lines = variable("NET_LONG_LINES", 100_000);
-    for way in [Way::Uring, Way::Mmsg, Way::Unicast] {
-        let before = Instant::now();
-        run_order(Order { name: "many_lines", way, members: 3, loss_percent: 0, lines });
-        let seconds = before.elapsed().as_secs_f64();
-        say(format_args!("{lines} lines of each of 3, {way:?}: {seconds:.1} s with all judging"));
-    }
 }
 
 /// What three members use that have nothing to do.

@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::log::{Log, Reader};
+use crate::scale;
 
 /// How a process ended.
 pub(crate) type Exit = Option<i32>;
@@ -108,12 +109,12 @@ impl Member {
     pub(crate) fn load(self: &Arc<Self>) {
         let stop = Arc::new(AtomicBool::new(false));
         *self.load.lock().expect("no panics here") = Some(Arc::clone(&stop));
-        let member = Arc::clone(self);
+        let (member, lines) = (Arc::clone(self), LOAD_LINES * scale());
         thread::spawn(move || {
             while !stop.load(Ordering::Acquire) && !member.is_gone() {
                 let waiting = member.fed.asked.load(Ordering::Relaxed) - member.written();
-                if waiting < LOAD_LINES * 4 {
-                    member.publish(LOAD_LINES, LOAD_BYTES);
+                if waiting < lines * 4 {
+                    member.publish(lines, LOAD_BYTES);
                 }
                 thread::sleep(LOAD_PAUSE);
             }

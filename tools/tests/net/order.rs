@@ -8,22 +8,19 @@ use crate::judge;
 use crate::log::Log;
 use crate::member::Member;
 use crate::run::{Run, Spec, Way};
-use crate::say;
-
-/// Lines of a member in the runs of every commit.
-const LINES: u64 = 600;
+use crate::{LINES, say, variable};
 
 /// In so many portions.
 const ROUNDS: u64 = 40;
 
 /// What an order run is made of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Order {
-    pub(crate) name: &'static str,
-    pub(crate) way: Way,
-    pub(crate) members: u32,
-    pub(crate) loss_percent: u32,
-    pub(crate) lines: u64,
+struct Order {
+    name: &'static str,
+    way: Way,
+    members: u32,
+    loss_percent: u32,
+    lines: u64,
 }
 
 /// A host that stands still for longer than a token timeout changes the configuration, and then
@@ -31,7 +28,7 @@ pub(crate) struct Order {
 const TRIES: usize = 3;
 
 #[track_caller]
-pub(crate) fn run_order(order: Order) {
+fn run_order(order: Order) {
     for _ in 0..TRIES {
         let Some(run) = Run::by(order.way, order.name, order.members) else { return };
         if undisturbed_order(run, order) {
@@ -73,7 +70,8 @@ fn undisturbed_order(mut run: Run, order: Order) -> bool {
 }
 
 fn by(name: &'static str, members: u32, loss_percent: u32) -> Order {
-    Order { name, way: Way::chosen(), members, loss_percent, lines: LINES }
+    let lines = variable("NET_LINES", LINES);
+    Order { name, way: Way::chosen(), members, loss_percent, lines }
 }
 
 #[test]

@@ -11,9 +11,10 @@ use crate::judge;
 use crate::lan::{self, Lan};
 use crate::log::Conf;
 use crate::member::{Member, Name};
-use crate::say;
+use crate::{say, scale};
 
-/// How long anything may take before the test fails: far more than it should on a busy host.
+/// How long anything may take before the test fails, and a second more for each time as much to
+/// order: far more than it should on a busy host.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One scenario at a time: each brings more processes than there are cores.
@@ -174,17 +175,8 @@ impl Run {
 
     /// Waits until `done`, or fails and says where everybody stands.
     #[track_caller]
-    pub(crate) fn wait(&self, what: &str, done: impl FnMut() -> bool) {
-        self.wait_longer(PATIENCE, what, done);
-    }
-
-    #[track_caller]
-    pub(crate) fn wait_longer(
-        &self,
-        patience: Duration,
-        what: &str,
-        mut done: impl FnMut() -> bool,
-    ) {
+    pub(crate) fn wait(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let patience = PATIENCE + Duration::from_secs(scale());
         let deadline = Instant::now() + patience;
         while !done() {
             if Instant::now() > deadline {
@@ -202,10 +194,12 @@ impl Run {
         self.wait(&what, || are_one_ring(members));
     }
 
-    /// Waits until each of these members has delivered so many more messages.
+    /// Waits until each of these members has delivered so many more messages, or as many times
+    /// more as there are to be.
     #[track_caller]
     pub(crate) fn wait_progress(&self, members: &[Arc<Member>], messages: u64) {
-        let goals: Vec<u64> = members.iter().map(|one| one.log().messages + messages).collect();
+        let goals: Vec<u64> =
+            members.iter().map(|one| one.log().messages + messages * scale()).collect();
         let what = format!("{messages} more messages at each of {:?}", ids(members));
         self.wait(&what, || {
             members.iter().zip(&goals).all(|(member, goal)| member.log().messages >= *goal)
