@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::node::Life;
+use super::obliged::{Obliged, acknowledges};
 use crate::configuration::ConfigurationKind;
 use crate::id::{Epoch, Incarnation, NodeId, RingId};
 use crate::ordering::DataDestination;
@@ -40,6 +41,7 @@ pub(super) struct God {
     held: BTreeMap<(RingId, NodeId), Seq>,
     /// Packets that each member originated.
     originated: BTreeMap<(RingId, NodeId), Vec<Seq>>,
+    obliged: Obliged,
     /// Invariants looked at.
     pub(super) judged: u64,
 }
@@ -73,6 +75,10 @@ impl God {
         for (_, frame) in sends {
             self.observe_frame(running, ordering.running_start(), frame)?;
             self.promise_is_founded(life, frame)?;
+        }
+        if installed.ring != running.ring {
+            let acknowledges = sends.iter().any(|(_, frame)| acknowledges(life, frame));
+            self.judged += self.obliged.observe(me.id, ordering, acknowledges)?;
         }
         self.obligations_are_founded(life)
     }

@@ -10,6 +10,7 @@ mod fault;
 mod god;
 mod network;
 mod node;
+mod obliged;
 mod plan;
 mod rng;
 mod run;

@@ -10,6 +10,7 @@ use super::fault::{Fault, Half, Step};
 use super::god::{God, Violated};
 use super::network::Network;
 use super::node::{self, HalfState, Life, Node, Socket};
+use super::obliged::acknowledges;
 use super::rng::Random;
 use super::stats::Stats;
 use super::workload::Workload;
@@ -472,21 +473,6 @@ impl Life {
             Half::Control => &mut self.control_half,
         }
     }
-}
-
-/// Whether `frame` is a token on which `life` says, before it installs the ring, that it misses
-/// nothing.
-fn acknowledges(life: &Life, frame: &Bytes) -> bool {
-    let ordering = life.data.ordering();
-    let (running, point) = (ordering.running(), ordering.running_start());
-    let mut token = Token::default();
-    running.ring != ordering.installed().ring
-        && token.parse_into(frame, ClusterTag::of("simulated")).is_ok()
-        && token.ring == running.ring
-        && running
-            .index_of(life.identity.member.id)
-            .and_then(|me| token.promises.get(me))
-            .is_some_and(|promise| promise.aru >= point)
 }
 
 /// Whether a half is paused at this time.
