@@ -28,6 +28,7 @@
 //! window and delivery, and a control thread that forms memberships; see `ENGINE.md`.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod builder;
 mod clock;
 mod control;
@@ -48,6 +49,7 @@ mod tests;
 mod trace_file;
 mod worker;
 
+pub use batch::{Batch, BatchError};
 pub use builder::{Builder, DriveMode, JoinError, Pin};
 pub use idle::IdleStrategy;
 pub use node::{Event, EventRef, Facts, LeaveReport, Node, TryRecvError};

@@ -7,8 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use crossbeam::utils::Backoff;
 use roundel_ring::cycle::Command;
+use roundel_ring::packing::Messages;
 use roundel_ring::service::Service;
 
+use crate::batch::Batch;
 use crate::doorbell::Doorbell;
 use crate::shared::{EndReason, Shared};
 
@@ -84,28 +86,39 @@ impl Publisher {
         if shared.closed.load(Ordering::Acquire) {
             return Err(TryPublishError::Closed { payload, reason: shared.ended.load() });
         }
-        let bytes = payload.len();
+        self.hand_over(service, Messages::One(payload)).map_err(|back| match back {
+            Messages::One(payload) => TryPublishError::Full(payload),
+            // What is handed over comes back as it was.
+            Messages::Packed(packed) => TryPublishError::Full(packed.body().clone()),
+        })
+    }
+
+    /// Puts messages into the worker's queue, or gives them back when there is no room.
+    pub(crate) fn hand_over(&self, service: Service, messages: Messages) -> Result<(), Messages> {
+        let (shared, bytes) = (&self.shared, messages.body_bytes());
         let queued = shared.command_bytes.fetch_add(bytes, Ordering::Relaxed);
         // One message is always taken, or one larger than the bound never could be.
         let pushed = if queued > 0 && queued + bytes > self.queue_bytes_max {
-            Err(payload)
+            Err(messages)
         } else {
-            let command = Command::Publish { service, payload };
-            shared.commands.push(command).map_err(|command| match command {
-                Command::Publish { payload, .. } => payload,
-                Command::Leave => Bytes::new(),
+            let pushed = shared.commands.push(Command::Publish { service, messages });
+            pushed.map_err(|command| match command {
+                Command::Publish { messages, .. } => messages,
+                Command::Leave => Messages::One(Bytes::new()),
             })
         };
-        match pushed {
-            Ok(()) => {
-                self.worker_bell.ring();
-                Ok(())
-            }
-            Err(payload) => {
-                shared.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                Err(TryPublishError::Full(payload))
-            }
+        if pushed.is_ok() {
+            self.worker_bell.ring();
+        } else {
+            shared.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
+        pushed
+    }
+
+    /// Begins a batch of small messages: the way that costs least for each.
+    #[must_use]
+    pub fn batch(&self, service: Service) -> Batch {
+        Batch::new(self.clone(), service)
     }
 
     /// Accepts a message, waiting for room as long as it takes.
@@ -118,22 +131,36 @@ impl Publisher {
         payload: impl Into<Bytes>,
     ) -> Result<(), TryPublishError> {
         let mut payload = payload.into();
-        let backoff = Backoff::new();
+        let mut wait = RoomWait::default();
         loop {
             match self.try_publish(service, payload) {
                 Err(TryPublishError::Full(back)) => payload = back,
                 outcome => return outcome,
             }
-            if !backoff.is_completed() {
-                backoff.snooze();
-                continue;
-            }
-            self.room.bell.prepare_sleep();
-            match self.try_publish(service, payload) {
-                Err(TryPublishError::Full(back)) => payload = back,
-                outcome => return outcome,
-            }
-            self.room.waker.wait(Some(ROOM_POLL));
+            wait.step(self);
+        }
+    }
+}
+
+/// Waiting for room between tries.
+#[derive(Default, Debug)]
+pub(crate) struct RoomWait {
+    backoff: Backoff,
+    /// The bell was told; the next try decides whether there is anything to wait for.
+    prepared: bool,
+}
+
+impl RoomWait {
+    /// After a try that found no room.
+    pub(crate) fn step(&mut self, publisher: &Publisher) {
+        let room = &publisher.room;
+        if !self.backoff.is_completed() {
+            self.backoff.snooze();
+        } else if std::mem::replace(&mut self.prepared, true) {
+            room.waker.wait(Some(ROOM_POLL));
+            self.prepared = false;
+        } else {
+            room.bell.prepare_sleep();
         }
     }
 }

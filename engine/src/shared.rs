@@ -8,6 +8,7 @@ use crossbeam::utils::CachePadded;
 use roundel_ring::counters::DataCounters;
 use roundel_ring::cycle::Command;
 use roundel_ring::id::Epoch;
+use roundel_ring::wire::{MTU_MIN_BYTES, body_bytes_max};
 
 use crate::rotation::RotationPage;
 
@@ -46,8 +47,10 @@ pub enum EndReason {
 pub(crate) struct Shared {
     /// From the application to the worker.
     pub(crate) commands: ArrayQueue<Command>,
-    /// Payload bytes in `commands`.
+    /// Bytes of messages in `commands`.
     pub(crate) command_bytes: CachePadded<AtomicUsize>,
+    /// What a packet of the running ring holds: the size that is worth packing to.
+    pub(crate) body_bytes: AtomicUsize,
     /// Nothing more is accepted.
     pub(crate) closed: AtomicBool,
     /// The worker is to leave behind the last of `commands`.
@@ -71,6 +74,8 @@ impl Shared {
         Self {
             commands: ArrayQueue::new(commands),
             command_bytes: CachePadded::new(AtomicUsize::new(0)),
+            // Until the worker says: what fits every ring.
+            body_bytes: AtomicUsize::new(body_bytes_max(MTU_MIN_BYTES)),
             closed: AtomicBool::new(false),
             leave: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),

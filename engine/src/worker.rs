@@ -14,6 +14,7 @@ use roundel_ring::id::RingId;
 use roundel_ring::ordering::DataDestination;
 use roundel_ring::roster::Endpoint;
 use roundel_ring::trace::Entry;
+use roundel_ring::wire::body_bytes_max;
 use roundel_transport::{DataLink, Destination, KernelDrops};
 use std::net::SocketAddrV4;
 
@@ -140,7 +141,12 @@ impl Worker {
     pub(crate) fn finish(&mut self) {
         let (instant, now) = self.clock.now();
         self.publish_counters(instant);
-        let unread = self.port.shared.commands.len() as u64;
+        let mut unread = 0;
+        while let Some(command) = self.port.shared.commands.pop() {
+            if let Command::Publish { messages, .. } = command {
+                unread += u64::from(messages.count());
+            }
+        }
         let undelivered = self.half.ordering().undelivered() + unread;
         self.port.shared.undelivered.store(undelivered, Ordering::Release);
         if let Some(trace) = &mut self.port.trace
@@ -221,13 +227,14 @@ impl Worker {
         self.half.ordering().is_quiet() && self.port.shared.commands.is_empty()
     }
 
-    /// In unicast mode data goes to the members of the running ring.
+    /// In unicast mode data goes to the members of the running ring; batches fill its packets.
     fn follow_ring(&mut self) {
         let roster = self.half.ordering().running();
         if self.peers_of == Some(roster.ring) {
             return;
         }
         self.peers_of = Some(roster.ring);
+        self.port.shared.body_bytes.store(body_bytes_max(roster.mtu_bytes), Ordering::Relaxed);
         let peers: Vec<SocketAddrV4> =
             roster.members.iter().map(|member| token_address(member.endpoint)).collect();
         self.port.link.set_peers(&peers);
@@ -304,8 +311,8 @@ impl DataPort for Port {
             return leaves.then_some(Command::Leave);
         };
         self.activity.took_commands = true;
-        if let Command::Publish { payload, .. } = &command {
-            self.shared.command_bytes.fetch_sub(payload.len(), Ordering::Relaxed);
+        if let Command::Publish { messages, .. } = &command {
+            self.shared.command_bytes.fetch_sub(messages.body_bytes(), Ordering::Relaxed);
         }
         Some(command)
     }

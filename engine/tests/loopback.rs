@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use roundel::{
-    Builder, Configuration, ConfigurationKind, EndReason, Event, Node, Service, SlowConsumer,
-    TryPublishError, TryRecvError, Wanted,
+    BatchError, Builder, Configuration, ConfigurationKind, EndReason, Event, Node, Service,
+    SlowConsumer, TryPublishError, TryRecvError, Wanted,
 };
 
 /// Waiting longer than this for anything is a failure.
@@ -198,4 +198,77 @@ fn a_leave_behind_full_queues_delivers_all_of_them() {
     }
     let report = node.leave(Duration::from_secs(10));
     assert_eq!((report.reason, report.undelivered), (EndReason::Left, 0));
+}
+
+#[test]
+fn a_batch_keeps_its_order_whatever_the_sizes() {
+    let state = tempfile::tempdir().unwrap();
+    let name = cluster("batch");
+    let mut nodes: Vec<Node> = (31..33).map(|host| join(&name, state.path(), host)).collect();
+    for node in &mut nodes {
+        receive(node, |event| is_ring_of(event, 2));
+    }
+    // Some fill a packet, some several, some share one.
+    let size = |i: usize| [0, 3, 64, 1_300, 9_000, 200_000][i * i % 6];
+    let sent: Vec<Vec<u8>> =
+        (0..600).map(|i| format!("{i}:{}", "x".repeat(size(i))).into_bytes()).collect();
+    let mut batch = nodes[0].publisher().batch(Service::Agreed);
+    for payload in &sent {
+        batch.push(payload).unwrap();
+    }
+    let singles = nodes[0].publisher();
+    batch.flush().unwrap();
+    assert!(batch.is_empty());
+    singles.publish(Service::Agreed, "last").unwrap();
+    for node in &mut nodes {
+        let got = receive(
+            node,
+            |event| matches!(event, Event::Message(message) if message.payload[..] == *b"last"),
+        );
+        assert!(got[..sent.len()] == sent, "{} messages, in another order", got.len());
+    }
+}
+
+#[test]
+fn a_batch_refuses_what_a_member_does() {
+    let state = tempfile::tempdir().unwrap();
+    let name = cluster("refusing-batch");
+    let mut node = join(&name, state.path(), 33);
+    let mut batch = node.publisher().batch(Service::Safe);
+    let too_large = vec![0; (64 << 20) + 1];
+    assert_eq!(batch.try_push(&too_large), Err(BatchError::TooLarge { max: 64 << 20 }));
+    batch.push(b"kept").unwrap();
+    assert_eq!(batch.len(), 1);
+    node.begin_leave(Duration::from_secs(1));
+    assert!(matches!(batch.flush(), Err(BatchError::Closed { .. })));
+    assert_eq!(batch.len(), 1, "what was not accepted stays");
+}
+
+#[test]
+fn a_dropped_batch_hands_over_what_it_has() {
+    let state = tempfile::tempdir().unwrap();
+    let mut node = join(&cluster("dropped-batch"), state.path(), 34);
+    node.publisher().batch(Service::Agreed).push(b"one").unwrap();
+    let got = receive(&mut node, |event| matches!(event, Event::Message(_)));
+    assert_eq!(got, [b"one"]);
+}
+
+/// Nobody reads: a batch is refused at a bound, and nothing it took is lost.
+#[test]
+fn a_batch_ends_at_the_queues_bounds() {
+    let state = tempfile::tempdir().unwrap();
+    let mut node = join(&cluster("full-batch"), state.path(), 35);
+    let mut batch = node.publisher().batch(Service::Agreed);
+    let mut pushed = 0_u64;
+    while batch.try_push(&[7; 1_000]) != Err(BatchError::Full) {
+        pushed += 1;
+        assert!(pushed < 1_000_000, "nothing is refused");
+    }
+    let mut received = 0;
+    receive(&mut node, |event| {
+        received += u64::from(matches!(event, Event::Message(_)));
+        let _ = batch.try_flush();
+        received == pushed
+    });
+    assert!(batch.is_empty());
 }

@@ -36,7 +36,7 @@ fn cluster() -> ClusterTag {
 fn backlog(messages: usize, bytes: usize) -> Backlog {
     let (mut backlog, payload) = (Backlog::new(), Bytes::from(vec![7; bytes]));
     for _ in 0..messages {
-        let _ = backlog.accept(&Params::default(), Service::Agreed, payload.clone());
+        let _ = backlog.accept(&Params::default(), Service::Agreed, payload.clone().into());
     }
     backlog
 }

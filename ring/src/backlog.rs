@@ -6,36 +6,38 @@ use bytes::Bytes;
 
 use crate::arena::Arena;
 use crate::id::NodeId;
-use crate::packet::{Content, Fragment, MESSAGE_PREFIX_BYTES, Packet};
+use crate::packet::{Content, Fragment, Packet};
+use crate::packing::{Messages, Packed};
 use crate::params::Params;
 use crate::service::Service;
 
-/// Why a message was not accepted. The payload comes back with it.
+/// Why messages were not accepted. They come back with it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
     /// The backlog is full: the ring is slower than its senders. Try again later.
     #[error("the backlog is full; receive events and try again, or raise its bounds")]
-    Full(Bytes),
+    Full(Messages),
     /// Larger than the largest message.
     #[error("the message exceeds the largest one; split it, or raise `message_bytes`")]
-    TooLarge(Bytes),
+    TooLarge(Messages),
     /// The member is leaving.
     #[error("the member is leaving and accepts nothing more")]
-    Closed(Bytes),
+    Closed(Messages),
 }
 
 #[derive(Debug)]
 struct Pending {
+    /// Of the first message.
     counter: u64,
     service: Service,
-    payload: Bytes,
+    messages: Messages,
 }
 
 /// Accepted messages, oldest first.
 #[derive(Debug)]
 pub struct Backlog {
     queue: VecDeque<Pending>,
-    /// Payload bytes in `queue`.
+    /// Bytes of bodies that `queue` fills.
     bytes: usize,
     /// Bytes of the front message that were numbered as fragments already.
     fragmented: usize,
@@ -57,30 +59,31 @@ impl Backlog {
         Self { queue: VecDeque::with_capacity(messages), ..Self::new() }
     }
 
-    /// Takes a message and gives its counter.
+    /// Takes messages and gives the counter of the first.
     ///
     /// # Errors
-    /// The payload back with the reason, when it was not accepted.
+    /// The messages back with the reason, when they were not accepted.
     pub fn accept(
         &mut self,
         params: &Params,
         service: Service,
-        payload: Bytes,
+        messages: Messages,
     ) -> Result<u64, Refused> {
         if self.closed {
-            return Err(Refused::Closed(payload));
+            return Err(Refused::Closed(messages));
         }
-        if payload.len() > params.message_bytes {
-            return Err(Refused::TooLarge(payload));
+        if messages.payload_bytes_max() > params.message_bytes {
+            return Err(Refused::TooLarge(messages));
         }
         // Full counts what waits already: a message larger than the bound could never go else.
         if !self.has_room(params) {
-            return Err(Refused::Full(payload));
+            return Err(Refused::Full(messages));
         }
-        self.accepted += 1;
-        self.bytes += payload.len();
-        self.queue.push_back(Pending { counter: self.accepted, service, payload });
-        Ok(self.accepted)
+        let counter = self.accepted + 1;
+        self.accepted += u64::from(messages.count());
+        self.bytes += messages.body_bytes();
+        self.queue.push_back(Pending { counter, service, messages });
+        Ok(counter)
     }
 
     /// Another message of any size would not be refused as full.
@@ -116,8 +119,7 @@ impl Backlog {
     /// Packets that what waits will fill, about.
     #[must_use]
     pub fn packets(&self, body_bytes: usize) -> u32 {
-        let prefixes = self.queue.len() * MESSAGE_PREFIX_BYTES;
-        let bytes = self.bytes - self.fragmented + prefixes;
+        let bytes = self.bytes - self.fragmented;
         u32::try_from(bytes.div_ceil(body_bytes)).unwrap_or(u32::MAX)
     }
 
@@ -127,62 +129,126 @@ impl Backlog {
         self.fragmented = 0;
     }
 
-    /// Makes the next packet of at most `body_bytes`. Also yields the hash of a message that ends
-    /// in a fragment, which its body alone does not tell.
+    /// Makes the next packet of at most `body_bytes`. Also yields the payload of a message that
+    /// ends in a fragment, which its body alone does not tell.
     pub fn next_packet(
         &mut self,
         originator: NodeId,
         body_bytes: usize,
         arena: &mut Arena,
     ) -> Option<Numbered> {
+        self.cut_front(body_bytes);
         let front = self.queue.front()?;
-        if self.fragmented > 0 || front.payload.len() + MESSAGE_PREFIX_BYTES > body_bytes {
+        if self.fragmented > 0 || front.messages.body_bytes() > body_bytes {
             return self.next_fragment(originator, body_bytes);
         }
         let (first_message, service) = (front.counter, front.service);
-        arena.reserve(body_bytes);
-        let mut count = 0;
-        while let Some(front) = self.queue.front() {
-            let length = arena.len() + MESSAGE_PREFIX_BYTES + front.payload.len();
-            if front.service != service || length > body_bytes || count == u16::MAX {
-                break;
-            }
-            // Fits: a body is far below 64 KiB.
-            let prefix = u16::try_from(front.payload.len()).unwrap_or(u16::MAX);
-            arena.put(&prefix.to_le_bytes());
-            arena.put(&front.payload);
-            count += 1;
-            self.pop_front();
-        }
+        let (count, body) = match self.pop_whole_body(body_bytes) {
+            Some(packed) => (packed.count(), packed.body().clone()),
+            None => self.pack_together(service, body_bytes, arena),
+        };
         let content = Content::Messages { count };
-        let body = arena.finish();
         let packet = Packet { originator, first_message, service, content, body };
         Some(Numbered { packet, completed: None })
     }
 
+    /// Packed messages in front that were meant for longer packets: the ring's smallest MTU has
+    /// become smaller. Cuts them so that those in front fit, or are one that fills several packets.
+    fn cut_front(&mut self, body_bytes: usize) {
+        let Some(Pending { counter, service, messages: Messages::Packed(packed) }) =
+            self.queue.front_mut()
+        else {
+            return;
+        };
+        if packed.body().len() <= body_bytes {
+            return;
+        }
+        let first = match packed.split_fitting(body_bytes) {
+            Some(fitting) => Messages::Packed(fitting),
+            None => Messages::One(packed.split_first().unwrap_or_default()),
+        };
+        let (first_counter, service) = (*counter, *service);
+        *counter += u64::from(first.count());
+        if packed.count() == 0 {
+            self.queue.pop_front();
+        }
+        self.queue.push_front(Pending { counter: first_counter, service, messages: first });
+    }
+
+    /// The packed messages in front, if nothing else fits the same packet: they need no copy.
+    fn pop_whole_body(&mut self, body_bytes: usize) -> Option<Packed> {
+        let front = self.queue.front()?;
+        let Messages::Packed(packed) = &front.messages else { return None };
+        let shared = self.queue.get(1).is_some_and(|next| {
+            let together = packed.body().len() + next.messages.body_bytes();
+            next.service == front.service && together <= body_bytes
+        });
+        if shared {
+            return None;
+        }
+        match self.pop_front()? {
+            Messages::Packed(packed) => Some(packed),
+            Messages::One(_) => None,
+        }
+    }
+
+    /// Packs what fits; the front one does.
+    fn pack_together(
+        &mut self,
+        service: Service,
+        body_bytes: usize,
+        arena: &mut Arena,
+    ) -> (u16, Bytes) {
+        arena.reserve(body_bytes);
+        let mut count: u16 = 0;
+        while let Some(front) = self.queue.front() {
+            let length = arena.len() + front.messages.body_bytes();
+            let Some(more) = count.checked_add(front.messages.count()) else { break };
+            if front.service != service || length > body_bytes {
+                break;
+            }
+            match &front.messages {
+                Messages::Packed(packed) => arena.put(packed.body()),
+                Messages::One(payload) => {
+                    // Fits: a body is far below 64 KiB.
+                    let prefix = u16::try_from(payload.len()).unwrap_or(u16::MAX);
+                    arena.put(&prefix.to_le_bytes());
+                    arena.put(payload);
+                }
+            }
+            count = more;
+            self.pop_front();
+        }
+        (count, arena.finish())
+    }
+
     fn next_fragment(&mut self, originator: NodeId, body_bytes: usize) -> Option<Numbered> {
         let front = self.queue.front()?;
+        let Messages::One(payload) = &front.messages else { return None };
         let (first_message, service) = (front.counter, front.service);
-        let end = front.payload.len().min(self.fragmented + body_bytes);
-        let fragment = match (self.fragmented, end == front.payload.len()) {
+        let end = payload.len().min(self.fragmented + body_bytes);
+        let fragment = match (self.fragmented, end == payload.len()) {
             (0, true) => Fragment::Only,
             (_, true) => Fragment::Last,
             (0, false) => Fragment::First,
             (_, false) => Fragment::Middle,
         };
-        let body = front.payload.slice(self.fragmented..end);
+        let body = payload.slice(self.fragmented..end);
         let content = Content::Fragment(fragment);
         let packet = Packet { originator, first_message, service, content, body };
         self.fragmented = end;
-        let completed = if fragment.completes() { self.pop_front() } else { None };
+        let completed = match fragment.completes().then(|| self.pop_front()).flatten() {
+            Some(Messages::One(payload)) => Some(payload),
+            _ => None,
+        };
         Some(Numbered { packet, completed })
     }
 
-    fn pop_front(&mut self) -> Option<Bytes> {
-        let Pending { payload, .. } = self.queue.pop_front()?;
-        self.bytes -= payload.len();
+    fn pop_front(&mut self) -> Option<Messages> {
+        let Pending { messages, .. } = self.queue.pop_front()?;
+        self.bytes -= messages.body_bytes();
         self.fragmented = 0;
-        Some(payload)
+        Some(messages)
     }
 }
 
@@ -204,10 +270,11 @@ pub struct Numbered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packing::Packer;
 
     fn accept(backlog: &mut Backlog, service: Service, payload: &[u8]) -> u64 {
         let payload = Bytes::copy_from_slice(payload);
-        backlog.accept(&Params::default(), service, payload).unwrap()
+        backlog.accept(&Params::default(), service, payload.into()).unwrap()
     }
 
     fn drain(backlog: &mut Backlog, body_bytes: usize) -> Vec<Packet> {
@@ -249,11 +316,63 @@ mod tests {
         assert_eq!(packets[2].content, Content::Fragment(Fragment::Last));
     }
 
+    fn accept_packed(backlog: &mut Backlog, payloads: &[&[u8]]) -> u64 {
+        let mut packer = Packer::new(1_000);
+        for payload in payloads {
+            assert!(packer.push(payload));
+        }
+        let packed = packer.take().unwrap().into();
+        backlog.accept(&Params::default(), Service::Agreed, packed).unwrap()
+    }
+
+    fn payloads(packets: &[Packet]) -> Vec<Vec<u8>> {
+        packets.iter().flat_map(|packet| packet.payloads().map(<[u8]>::to_vec)).collect()
+    }
+
+    #[test]
+    fn what_is_packed_already_is_not_copied() {
+        let mut backlog = Backlog::new();
+        assert_eq!(accept_packed(&mut backlog, &[b"abcd", b"efgh"]), 1);
+        assert_eq!(accept(&mut backlog, Service::Agreed, b"ijkl"), 3);
+        let Some(Pending { messages: Messages::Packed(packed), .. }) = backlog.queue.front() else {
+            panic!("packed")
+        };
+        let at = packed.body().as_ptr();
+        let packets = drain(&mut backlog, 16);
+        assert_eq!((packets.len(), packets[0].body.as_ptr()), (2, at));
+        assert_eq!(packets[1].first_message, 3);
+        assert_eq!(payloads(&packets), [b"abcd", b"efgh", b"ijkl"]);
+    }
+
+    #[test]
+    fn packed_and_single_messages_share_a_packet() {
+        let mut backlog = Backlog::new();
+        accept_packed(&mut backlog, &[b"a", b"b"]);
+        accept(&mut backlog, Service::Agreed, b"c");
+        accept_packed(&mut backlog, &[b"d"]);
+        let packets = drain(&mut backlog, 100);
+        assert_eq!((packets.len(), packets[0].messages_completed()), (1, 4));
+        assert_eq!(payloads(&packets), [b"a", b"b", b"c", b"d"]);
+    }
+
+    #[test]
+    fn what_was_packed_for_longer_packets_is_cut() {
+        let mut backlog = Backlog::new();
+        accept_packed(&mut backlog, &[b"abcd", b"a long one", b"efgh"]);
+        let packets = drain(&mut backlog, 8);
+        let firsts: Vec<u64> = packets.iter().map(|packet| packet.first_message).collect();
+        assert_eq!(firsts, [1, 2, 2, 3]);
+        assert_eq!(payloads(&packets), [b"abcd", b"efgh"]);
+        let long: Vec<u8> = packets[1..3].iter().flat_map(|packet| packet.body.to_vec()).collect();
+        assert_eq!(long, b"a long one");
+        assert_eq!((backlog.packets(8), backlog.is_empty()), (0, true));
+    }
+
     #[test]
     fn a_full_backlog_gives_the_payload_back() {
-        let params = Params { backlog_bytes: 10, ..Params::default() };
+        let params = Params { backlog_bytes: 20, ..Params::default() };
         let mut backlog = Backlog::new();
-        let payload = Bytes::from_static(b"eight by");
+        let payload = Messages::from(Bytes::from_static(b"eight by"));
         for _ in 0..2 {
             backlog.accept(&params, Service::Agreed, payload.clone()).unwrap();
         }

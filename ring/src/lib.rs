@@ -15,6 +15,7 @@ pub mod membership;
 pub mod ordering;
 pub mod pace;
 pub mod packet;
+pub mod packing;
 pub mod params;
 pub mod roster;
 pub mod seq;

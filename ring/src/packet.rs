@@ -109,7 +109,7 @@ impl Packet {
     }
 }
 
-fn split_message(body: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_message(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let (prefix, rest) = body.split_first_chunk::<MESSAGE_PREFIX_BYTES>()?;
     rest.split_at_checked(usize::from(u16::from_le_bytes(*prefix)))
 }

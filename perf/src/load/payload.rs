@@ -1,7 +1,5 @@
 //! What the members of a load run say to each other, all of it through the ring.
 
-use std::collections::VecDeque;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use roundel::{Epoch, NodeId, RingId};
 
@@ -13,9 +11,6 @@ const LATENESS_MAX_NS: u64 = u32::MAX as u64;
 
 /// Kind and version of every payload of this program.
 const TAG: [u8; 3] = *b"RP1";
-
-/// Messages are cut from pieces of memory of this size, or of one message.
-const CHUNK_BYTES: usize = 256 << 10;
 
 /// A payload as it is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +61,7 @@ impl Payload {
         to.freeze()
     }
 
-    fn head(&self, to: &mut BytesMut) {
+    fn head(&self, to: &mut impl BufMut) {
         to.put_slice(&TAG);
         to.put_u8(self.kind());
         match *self {
@@ -110,46 +105,27 @@ impl Payload {
     }
 }
 
-/// Makes messages of one size, side by side in large pieces of memory that are used again once
-/// all their messages were dropped.
+/// Makes messages of one size, one after the other in the same memory.
 #[derive(Debug)]
 pub(crate) struct Maker {
-    chunk: BytesMut,
-    /// Full, oldest first.
-    spent: VecDeque<BytesMut>,
-    filler: Vec<u8>,
+    message: Vec<u8>,
 }
 
 impl Maker {
     /// For messages of `size` bytes, at least [`HEAD_BYTES`].
     pub(crate) fn new(size: usize) -> Self {
-        let filler = (b'a'..=b'z').cycle().take(size.saturating_sub(HEAD_BYTES)).collect();
-        Self { chunk: BytesMut::new(), spent: VecDeque::new(), filler }
+        let filler = (b'a'..=b'z').cycle().take(size.saturating_sub(HEAD_BYTES));
+        Self { message: [0; HEAD_BYTES].into_iter().chain(filler).collect() }
     }
 
     /// The next message.
-    pub(crate) fn make(&mut self, load: Load) -> Bytes {
-        let bytes = HEAD_BYTES + self.filler.len();
-        if self.chunk.capacity() < bytes {
-            self.next_chunk(CHUNK_BYTES.max(bytes));
-        }
-        Payload::Load(load).head(&mut self.chunk);
-        self.chunk.put_slice(&self.filler);
-        self.chunk.split().freeze()
-    }
-
-    fn next_chunk(&mut self, bytes: usize) {
-        let oldest = self.spent.front_mut().is_some_and(|chunk| chunk.try_reclaim(bytes));
-        let next = if oldest { self.spent.pop_front() } else { None };
-        let next = next.unwrap_or_else(|| BytesMut::with_capacity(bytes));
-        let full = std::mem::replace(&mut self.chunk, next);
-        if full.capacity() > 0 || !self.spent.is_empty() {
-            self.spent.push_back(full);
-        }
+    pub(crate) fn make(&mut self, load: Load) -> &[u8] {
+        Payload::Load(load).head(&mut &mut self.message[..HEAD_BYTES]);
+        &self.message
     }
 }
 
-fn put_ring(to: &mut BytesMut, ring: RingId) {
+fn put_ring(to: &mut impl BufMut, ring: RingId) {
     to.put_u64_le(ring.epoch.0);
     to.put_u32_le(ring.representative.0);
 }
@@ -194,7 +170,8 @@ mod tests {
         for size in [HEAD_BYTES, 64, 3 << 20] {
             let mut maker = Maker::new(size);
             let load = Load { sender: NodeId(2), counter: 9, planned_ns: 5, lateness_ns: 1 };
-            let (one, two) = (maker.make(load), maker.make(Load { counter: 10, ..load }));
+            let one = maker.make(load).to_vec();
+            let two = maker.make(Load { counter: 10, ..load });
             assert_eq!((one.len(), two.len()), (size, size));
             assert_eq!(Payload::parse(&one), Some(Payload::Load(load)));
             assert_ne!(one, two);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use roundel::{NodeId, Publisher, Service, TryPublishError};
+use roundel::{Batch, NodeId, Publisher, Service};
 
 use super::args::Rate;
 use super::payload::{Load, Maker, Payload};
@@ -42,6 +42,7 @@ impl Sender {
                 let at = |after| plan.begun_ns + nanoseconds(after);
                 vec![(at(end), Payload::End), (at(start), Payload::Start)]
             }),
+            batch: publisher.batch(plan.service),
             plan,
             publisher,
             stop: Arc::clone(&stop),
@@ -76,6 +77,7 @@ impl Sender {
 struct Work {
     plan: Plan,
     publisher: Publisher,
+    batch: Batch,
     stop: Arc<AtomicBool>,
     maker: Maker,
     sent: u64,
@@ -87,12 +89,13 @@ struct Work {
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 impl Work {
-    fn run(&mut self) -> Result<(), TryPublishError> {
+    fn run(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         while !self.stop.load(Ordering::Relaxed) {
             let now_ns = now_ns();
             if self.markers.last().is_some_and(|(at, _)| *at <= now_ns)
                 && let Some((_, marker)) = self.markers.pop()
             {
+                self.batch.flush()?;
                 self.publisher.publish(Service::Agreed, marker.control())?;
                 continue;
             }
@@ -102,6 +105,7 @@ impl Work {
                 Rate::PerSecond(rate) => self.plan.begun_ns + planned(self.sent, rate),
             };
             if planned_ns > now_ns {
+                self.batch.flush()?;
                 let until = self.markers.last().map_or(planned_ns, |(at, _)| planned_ns.min(*at));
                 let left = Duration::from_nanos(until.saturating_sub(now_ns));
                 std::thread::sleep(left.min(SLEEP_MAX));
@@ -110,8 +114,7 @@ impl Work {
             let (sender, counter) = (self.plan.me, self.sent);
             let lateness_ns = now_ns - planned_ns;
             let load = Load { sender, counter, planned_ns, lateness_ns };
-            let payload = self.maker.make(load);
-            self.publisher.publish(self.plan.service, payload)?;
+            self.batch.push(self.maker.make(load))?;
             self.sent += 1;
         }
         Ok(())

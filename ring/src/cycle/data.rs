@@ -6,6 +6,7 @@ use crate::backlog::Refused;
 use crate::delivery::Delivery;
 use crate::handoff::{Directive, Report};
 use crate::ordering::{DataDestination, Identity, Ordering};
+use crate::packing::Messages;
 use crate::params::Params;
 use crate::service::Service;
 use crate::time::Time;
@@ -14,12 +15,12 @@ use crate::trace;
 /// What the application asks of the data half.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Order a message.
+    /// Order one or more messages.
     Publish {
         /// Asked of the order.
         service: Service,
-        /// At most the largest message.
-        payload: Bytes,
+        /// Each at most the largest message.
+        messages: Messages,
     },
     /// Accept nothing more, and report when all that was accepted is delivered.
     Leave,
@@ -145,8 +146,8 @@ impl DataHalf {
             match port.command() {
                 None => break,
                 Some(Command::Leave) => self.ordering.close(),
-                Some(Command::Publish { service, payload }) => {
-                    let refused = self.ordering.submit(now, service, payload).err();
+                Some(Command::Publish { service, messages }) => {
+                    let refused = self.ordering.submit(now, service, messages).err();
                     // There is room, the caller has checked the size, and nothing is published
                     // after the leave.
                     debug_assert!(

@@ -23,6 +23,7 @@ use crate::delivery::Delivery;
 use crate::handoff::{Directive, Frozen, Report};
 use crate::id::{Incarnation, MessageId, NodeId, RingId};
 use crate::pace::Pace;
+use crate::packing::Messages;
 use crate::params::Params;
 use crate::roster::{Endpoint, Member, MemberMask, Roster};
 use crate::seq::Seq;
@@ -298,20 +299,27 @@ impl Ordering {
         self.active().rotation.measured
     }
 
-    /// Accepts a message.
+    /// Accepts messages; yields the identifier of the first.
     ///
     /// # Errors
-    /// The payload back with the reason when it was not accepted.
+    /// The messages back with the reason when they were not accepted.
     pub fn submit(
         &mut self,
         now: Time,
         service: Service,
-        payload: Bytes,
+        messages: impl Into<Messages>,
     ) -> Result<MessageId, Refused> {
         let was_empty = self.backlog.is_empty();
-        let counter = self.backlog.accept(&self.params, service, payload)?;
-        let message = self.own_message(counter);
-        self.record(now, trace::Event::Submit { message });
+        let messages = messages.into();
+        let count = u64::from(messages.count());
+        let first = self.backlog.accept(&self.params, service, messages)?;
+        let message = self.own_message(first);
+        if self.trace.is_some() {
+            for counter in first..first + count {
+                let message = self.own_message(counter);
+                self.record(now, trace::Event::Submit { message });
+            }
+        }
         if was_empty {
             self.wake_holder(now);
         }

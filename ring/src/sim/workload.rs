@@ -5,8 +5,18 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::rng::Random;
+use crate::packing::{Messages, Packer};
 use crate::service::Service;
 use crate::time::Time;
+
+/// One message in so many is published along with the next ones, packed.
+const PACKED_EVERY: u64 = 4;
+
+/// Messages packed with it, at most.
+const PACKED_MAX: u64 = 7;
+
+/// Bytes of packed messages.
+const PACKED_BYTES_MAX: usize = 9_000;
 
 /// Publishes messages at random intervals, every payload unique.
 #[derive(Debug)]
@@ -37,8 +47,29 @@ impl Workload {
         Some(now + self.rng.duration(Duration::from_micros(1), 2 * gap))
     }
 
+    /// What `node` publishes next, and how many messages that are: one, or a few packed ones.
+    pub(super) fn messages(&mut self, node: usize) -> (Service, Messages, u64) {
+        let (service, first) = self.message(node);
+        // Longer than any ring's: the backlog has to cut them.
+        let mut packer = Packer::new(PACKED_BYTES_MAX);
+        let packs = self.published[node].is_multiple_of(PACKED_EVERY) && packer.push(&first);
+        if !packs {
+            return (service, Messages::One(first), 1);
+        }
+        for _ in 0..self.published[node] % PACKED_MAX {
+            // Its service is the first one's.
+            let (_, payload) = self.message(node);
+            if !packer.push(&payload) {
+                break;
+            }
+        }
+        let count = u64::from(packer.count());
+        let messages = packer.take().map_or(Messages::One(first), Messages::Packed);
+        (service, messages, count)
+    }
+
     /// The next message of `node`.
-    pub(super) fn message(&mut self, node: usize) -> (Service, Bytes) {
+    fn message(&mut self, node: usize) -> (Service, Bytes) {
         self.published[node] += 1;
         let mut payload = format!("{node}:{}:", self.published[node]).into_bytes();
         let padding = if self.rng.chance(self.large) {

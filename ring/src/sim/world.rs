@@ -247,9 +247,9 @@ impl World {
         if life.leaving {
             return Ok(());
         }
-        let (service, payload) = self.workload.message(node);
-        self.stats.messages += 1;
-        life.data_side.commands.push_back(Command::Publish { service, payload });
+        let (service, messages, count) = self.workload.messages(node);
+        self.stats.messages += count;
+        life.data_side.commands.push_back(Command::Publish { service, messages });
         self.run_data(node)
     }
 
