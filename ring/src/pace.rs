@@ -8,6 +8,10 @@ use crate::time::Time;
 /// The slowest thing counts for at least this long, and at most twice as long.
 const WINDOW: Duration = Duration::from_secs(4);
 
+/// Nothing counts for longer.
+#[cfg(feature = "sim")]
+pub(crate) const REMEMBERED: Duration = WINDOW.saturating_mul(2);
+
 /// A timeout is this many times the slowest thing seen of late, if that is longer.
 const FACTOR: u32 = 4;
 

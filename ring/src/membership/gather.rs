@@ -179,8 +179,8 @@ impl Gather {
         Proposed { members, epoch, mtu_bytes: mtu }
     }
 
-    /// Everybody has another consensus timeout to be heard and to agree. A round ends with more in
-    /// the fail set or when the gather ends, so there are no more rounds than members.
+    /// Everybody has another consensus timeout to be heard and to agree. But for those in which the
+    /// lowest is waited for, a round ends with more in the fail set or when the gather ends.
     fn begin_round(&mut self, params: &Params, now: Time) {
         self.round_since = now;
         self.consensus_at = now + params.consensus;
@@ -190,10 +190,10 @@ impl Gather {
         self.join_at.min(self.consensus_at)
     }
 
-    /// At the consensus timeout somebody goes to the fail set, so every round ends with fewer:
-    /// whoever was silent; if nobody was, the lowest if all agree and its commit token does not
-    /// come; else the highest of those that disagree, strangers before members of my ring.
-    /// True when the sets changed.
+    /// At the consensus timeout somebody goes to the fail set, so that rounds end with ever fewer:
+    /// whoever was silent; if nobody was, nobody as long as all agree and only the commit token is
+    /// missing; else the highest of those that disagree, strangers before members of my ring. True
+    /// when the sets changed.
     pub(super) fn handle_consensus_timeout(&mut self, params: &Params, now: Time) -> bool {
         if now < self.consensus_at {
             return false;
@@ -205,7 +205,10 @@ impl Gather {
         let failed: Vec<NodeId> = if !silent.is_empty() {
             silent
         } else if self.consensus() {
-            others.first().filter(|lowest| **lowest < self.me).copied().into_iter().collect()
+            // The lowest does not propose: somebody whom I hear is silent to it, and its own timer
+            // will let it say so. Or it has proposed in vain and is silent by then. To blame it now
+            // would part us.
+            Vec::new()
         } else {
             let disagrees = others.into_iter().filter(|node| !self.agrees(*node));
             disagrees.max_by_key(|node| (!self.kin.contains(node), *node)).into_iter().collect()

@@ -6,6 +6,7 @@
 
 pub mod check;
 
+mod demands;
 mod fault;
 mod god;
 mod network;

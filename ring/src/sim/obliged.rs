@@ -12,8 +12,14 @@ use crate::ordering::Ordering;
 use crate::wire::ClusterTag;
 use crate::wire::token::Token;
 
-/// One recovery: the ring that it forms, and the one that is recovered.
-type Attempt = (RingId, RingId);
+/// One recovery.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Attempt {
+    /// What it forms.
+    forms: RingId,
+    /// What it recovers.
+    recovers: RingId,
+}
 
 /// What a member was seen to owe in an attempt.
 #[derive(Debug)]
@@ -41,7 +47,8 @@ impl Obliged {
         ordering: &Ordering,
         acknowledges: bool,
     ) -> Result<u64, Violated> {
-        let attempt = (ordering.running().ring, ordering.installed().ring);
+        let attempt =
+            Attempt { forms: ordering.running().ring, recovers: ordering.installed().ring };
         let members = self.attempts.entry(attempt).or_default();
         let obligations: BTreeSet<NodeId> = ordering.obligations().collect();
         let known = members.get(&me);
@@ -60,7 +67,7 @@ impl Obliged {
             if less(mine, theirs) || less(theirs, mine) {
                 let detail = format!(
                     "on {} from {}: {me} owes {:?}, {other} owes {:?}",
-                    attempt.0, attempt.1, mine.obligations, theirs.obligations
+                    attempt.forms, attempt.recovers, mine.obligations, theirs.obligations
                 );
                 return Err(Violated { invariant: "obligations of T taken on", detail });
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::check::{self, Verdict};
+use super::demands;
 use super::god::Violated;
 use super::plan::{self, Profile};
 use super::rng::Random;
@@ -189,79 +190,24 @@ fn live(
         }
     }
     settle(world, "new messages are delivered")?;
-    stay_together(world)?;
-    live_with_a_broken_link(world)?;
+    demands::judge(world)?;
     Ok(merged_after)
 }
 
-/// Idle for a while, then busy while one link carries no data: neither changes the configuration.
-fn stay_together(world: &mut World) -> Result<(), Failure> {
-    let before = gathers(world);
-    world.replay_joins();
-    run_for(world, 2 * world.params.fail_to_receive)?;
-    let nodes = world.nodes.len();
-    if nodes > 2 {
-        let (from, to) = plan::pair(&mut world.rng, nodes);
-        world.network.link_mut(from, to).mute = true;
-    }
-    for _ in 0..25 {
-        for node in 0..nodes {
-            world.submit(node)?;
-        }
-        run_for(world, Duration::from_millis(40))?;
-    }
-    settle(world, "repair goes around a link that carries no data")?;
-    world.network.heal();
-    let after = gathers(world);
-    if after == before {
-        return Ok(());
-    }
-    let clause = "no configuration change without a fault".to_owned();
-    Err(Failure { clause, detail: format!("{} gathers; {}", after - before, describe(world)) })
-}
-
-/// A direction that stays cut must not keep the members from working: ever fewer changes.
-fn live_with_a_broken_link(world: &mut World) -> Result<(), Failure> {
-    let nodes = world.nodes.len();
-    if nodes < 2 || !world.rng.chance(0.2) {
-        return Ok(());
-    }
-    let (from, to) = plan::pair(&mut world.rng, nodes);
-    world.network.link_mut(from, to).blocked = true;
-    if world.rng.chance(0.5) {
-        world.network.link_mut(to, from).blocked = true;
-    }
-    run_for(world, 40 * world.params.consensus)?;
-    let before = gathers(world);
-    run_for(world, 40 * world.params.consensus)?;
-    let changes = gathers(world) - before;
-    world.network.heal();
-    settle(world, "one operational ring after a standing cut")?;
-    let most = 16 * nodes as u64;
-    if changes <= most {
-        return Ok(());
-    }
-    let clause = "changes under a standing cut are bounded".to_owned();
-    Err(Failure {
-        clause,
-        detail: format!("{changes} gathers in 40 consensus timeouts, {most} allowed"),
-    })
-}
-
-fn run_for(world: &mut World, span: Duration) -> Result<(), Failure> {
+pub(super) fn run_for(world: &mut World, span: Duration) -> Result<(), Failure> {
     let end = world.now + span;
     while world.step(end)? {}
     Ok(())
 }
 
-fn gathers(world: &World) -> u64 {
+pub(super) fn gathers(world: &World) -> u64 {
     let lives = world.nodes.iter().filter_map(|node| node.life.as_ref());
     lives.map(|life| life.control.membership().gathers()).sum()
 }
 
 /// Runs on until the whole cluster is one quiet ring; fails when that takes longer than the sum
 /// of all timeouts, twice.
-fn settle(world: &mut World, demand: &str) -> Result<Duration, Failure> {
+pub(super) fn settle(world: &mut World, demand: &str) -> Result<Duration, Failure> {
     let since = world.now;
     let deadline = since + patience(&world.params);
     // At least long enough for a message on its way to be seen.
@@ -300,7 +246,7 @@ fn is_one_quiet_ring(world: &World) -> bool {
     first.is_some() && rings.all(|ring| ring == first)
 }
 
-fn describe(world: &World) -> String {
+pub(super) fn describe(world: &World) -> String {
     let member = |node: &super::node::Node| match &node.life {
         None => format!("{} is down", node.id()),
         Some(life) => {

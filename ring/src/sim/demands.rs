@@ -1,0 +1,199 @@
+//! What a healed cluster must do, and must not do, in calm and under faults that stay.
+
+use std::time::Duration;
+
+use super::plan;
+use super::run::{Failure, describe, gathers, run_for, settle};
+use super::world::World;
+use crate::configuration::ConfigurationKind;
+use crate::pace::REMEMBERED;
+use crate::time::Time;
+use crate::trace::Event;
+use crate::wire::Kind;
+
+/// Judges a cluster that is one quiet ring; leaves it as one.
+pub(super) fn judge(world: &mut World) -> Result<(), Failure> {
+    stay_together(world)?;
+    match world.rng.index(10) {
+        0 | 1 => live_with_a_broken_link(world),
+        2 => go_on_without_a_lowest_that_cannot_propose(world),
+        3 => keep_together_beside_a_stranger(world),
+        _ => Ok(()),
+    }
+}
+
+fn failure(clause: &str, detail: String) -> Failure {
+    Failure { clause: clause.to_owned(), detail }
+}
+
+/// Idle for a while, then busy while one link carries no data: neither changes the configuration.
+fn stay_together(world: &mut World) -> Result<(), Failure> {
+    let before = gathers(world);
+    world.replay_joins();
+    rest_after_a_doubled_token(world)?;
+    let nodes = world.nodes.len();
+    if nodes > 2 {
+        let (from, to) = plan::pair(&mut world.rng, nodes);
+        world.network.link_mut(from, to).mute = true;
+    }
+    for _ in 0..25 {
+        for node in 0..nodes {
+            world.submit(node)?;
+        }
+        run_for(world, Duration::from_millis(40))?;
+    }
+    settle(world, "repair goes around a link that carries no data")?;
+    world.network.heal();
+    let after = gathers(world);
+    if after == before {
+        return Ok(());
+    }
+    let clause = "no configuration change without a fault".to_owned();
+    Err(Failure { clause, detail: format!("{} gathers; {}", after - before, describe(world)) })
+}
+
+/// A direction that stays cut must not keep the members from working: ever fewer changes.
+fn live_with_a_broken_link(world: &mut World) -> Result<(), Failure> {
+    let nodes = world.nodes.len();
+    let (from, to) = plan::pair(&mut world.rng, nodes);
+    world.network.link_mut(from, to).blocked = true;
+    if world.rng.chance(0.5) {
+        world.network.link_mut(to, from).blocked = true;
+    }
+    run_for(world, 40 * world.params.consensus)?;
+    let before = gathers(world);
+    run_for(world, 40 * world.params.consensus)?;
+    let changes = gathers(world) - before;
+    world.network.heal();
+    settle(world, "one operational ring after a standing cut")?;
+    let most = 16 * nodes as u64;
+    if changes <= most {
+        return Ok(());
+    }
+    let clause = "changes under a standing cut are bounded".to_owned();
+    Err(Failure {
+        clause,
+        detail: format!("{changes} gathers in 40 consensus timeouts, {most} allowed"),
+    })
+}
+
+/// A ring without work for longer than anybody waits for anything. Each frame comes twice for a
+/// moment; a token that was doubled must not circle for ever.
+fn rest_after_a_doubled_token(world: &mut World) -> Result<(), Failure> {
+    let nodes = world.nodes.len();
+    let (hold, span) = (world.params.hold, 2 * world.params.fail_to_receive);
+    let duplicate = |world: &mut World, rate| {
+        for (from, to) in all_pairs(nodes) {
+            world.network.link_mut(from, to).duplicate = rate;
+        }
+    };
+    duplicate(world, 1.0);
+    run_for(world, 2 * hold)?;
+    duplicate(world, 0.0);
+    let before = token_retransmits(world);
+    run_for(world, span)?;
+    let retransmits = token_retransmits(world) - before;
+    // One in each held rotation would be far too many; a token that circles makes thousands.
+    let most = span.as_nanos() / hold.as_nanos();
+    if u128::from(retransmits) <= most {
+        return Ok(());
+    }
+    let detail = format!("{retransmits} tokens retransmitted in {span:?} without work");
+    Err(failure("an idle ring is quiet", detail))
+}
+
+/// The commit tokens of the lowest reach nobody, although all else does: the others go on without
+/// it.
+fn go_on_without_a_lowest_that_cannot_propose(world: &mut World) -> Result<(), Failure> {
+    const LOWEST: usize = 0;
+    let nodes = world.nodes.len();
+    if nodes < 3 {
+        return Ok(());
+    }
+    for to in 1..nodes {
+        world.network.link_mut(LOWEST, to).kind_loss = Some((Kind::Commit, 1.0));
+    }
+    // Long enough for the slowest host to notice, so that all must gather again.
+    cut_off(world, LOWEST, true);
+    run_for(world, 20 * world.params.consensus)?;
+    cut_off(world, LOWEST, false);
+    // They hear it, and gather with it.
+    run_for(world, 5 * world.params.consensus)?;
+    let end = world.now + 40 * world.params.consensus;
+    let mut together = false;
+    while world.now < end && !together {
+        run_for(world, Duration::from_millis(5))?;
+        together = are_one_ring(world, LOWEST);
+    }
+    if !together {
+        let clause = "the others go on without a lowest that cannot propose";
+        return Err(failure(clause, describe(world)));
+    }
+    world.network.heal();
+    settle(world, "one operational ring after lost proposals")?;
+    Ok(())
+}
+
+/// A member that reaches only one of a ring may come in or not, but breaks no ring: what it says of
+/// those that it cannot hear is not believed.
+fn keep_together_beside_a_stranger(world: &mut World) -> Result<(), Failure> {
+    let nodes = world.nodes.len();
+    if nodes < 3 {
+        return Ok(());
+    }
+    let (stranger, neighbour) = plan::pair(&mut world.rng, nodes);
+    cut_off(world, stranger, true);
+    // Until all hosts are equally fast again: the slow are silent for longer than others wait.
+    run_for(world, REMEMBERED + 20 * world.params.consensus)?;
+    let since = world.now;
+    world.network.link_mut(stranger, neighbour).blocked = false;
+    world.network.link_mut(neighbour, stranger).blocked = false;
+    run_for(world, 20 * world.params.consensus)?;
+    let smallest = regular_sizes(world, neighbour, since).min();
+    if smallest.is_some_and(|size| size < nodes - 1) {
+        let detail = format!("a ring of {} fell apart: {smallest:?}", nodes - 1);
+        return Err(failure("a stranger breaks no ring", detail));
+    }
+    world.network.heal();
+    settle(world, "one operational ring after a stranger came in")?;
+    Ok(())
+}
+
+/// Blocks or opens all links of a host.
+fn cut_off(world: &mut World, node: usize, blocked: bool) {
+    for other in (0..world.nodes.len()).filter(|other| *other != node) {
+        world.network.link_mut(node, other).blocked = blocked;
+        world.network.link_mut(other, node).blocked = blocked;
+    }
+}
+
+fn all_pairs(nodes: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..nodes).flat_map(move |from| (0..nodes).map(move |to| (from, to)))
+}
+
+/// Whether all but one work on one ring of exactly themselves.
+fn are_one_ring(world: &World, without: usize) -> bool {
+    let others = world.nodes.iter().enumerate().filter(|(index, _)| *index != without);
+    let mut rings = others.map(|(_, node)| {
+        let life = node.life.as_ref()?;
+        let installed = life.data.ordering().installed();
+        let works = life.control.membership().is_operational();
+        (works && installed.len() == world.nodes.len() - 1).then_some(installed.ring)
+    });
+    let first = rings.next().flatten();
+    first.is_some() && rings.all(|ring| ring == first)
+}
+
+/// Sizes of the regular configurations that a member installed since.
+fn regular_sizes(world: &World, node: usize, since: Time) -> impl Iterator<Item = usize> {
+    let entries = world.nodes[node].histories.last().into_iter().flat_map(|it| &it.entries);
+    entries.filter(move |entry| entry.time >= since).filter_map(|entry| match &entry.event {
+        Event::Configuration(it) if it.kind == ConfigurationKind::Regular => Some(it.members.len()),
+        _ => None,
+    })
+}
+
+fn token_retransmits(world: &World) -> u64 {
+    let lives = world.nodes.iter().filter_map(|node| node.life.as_ref());
+    lives.map(|life| life.data.ordering().counters().token_retransmits).sum()
+}
