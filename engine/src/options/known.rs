@@ -62,6 +62,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "count",
     "daemon",
     // roundel-perf load, floor, matrix; roundel chaos.
+    "drive",
     "hosts",
     "members",
     "rate",

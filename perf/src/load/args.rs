@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use roundel::Service;
 use roundel::options::{self, MemberOptions};
+use roundel::{DriveMode, Service};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::payload::HEAD_BYTES;
@@ -48,6 +48,14 @@ pub(crate) struct Args {
     /// Asked of the order: reliable, fifo, causal, agreed, safe.
     #[arg(long, default_value = "agreed", value_parser = options::service)]
     pub(crate) service: Service,
+    /// Who does the member's work: threads of its own, or the one that sends and receives.
+    #[arg(
+        long,
+        value_name = "threads|inline",
+        default_value = "threads",
+        hide_possible_values = true
+    )]
+    pub(crate) drive: Drive,
     /// One JSON object on one line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -62,6 +70,22 @@ pub(crate) enum Rate {
     Max,
     /// Messages a second.
     PerSecond(u64),
+}
+
+/// Who does a member's work.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Drive {
+    Threads,
+    Inline,
+}
+
+impl From<Drive> for DriveMode {
+    fn from(drive: Drive) -> Self {
+        match drive {
+            Drive::Threads => Self::Threads,
+            Drive::Inline => Self::Inline,
+        }
+    }
 }
 
 /// Who sends.

@@ -6,6 +6,7 @@ mod measure;
 mod payload;
 mod report;
 mod sender;
+mod source;
 
 use std::io;
 use std::sync::Arc;
@@ -17,11 +18,12 @@ use roundel::{EventRef, Node, Publisher, Service, TryPublishError};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub(crate) use args::Args;
-use args::Senders;
+use args::{Drive, Senders};
 use course::{Course, End, Outcome, Phase, Turn};
 use measure::Counters;
 use report::{Report, missed_rate};
-use sender::{Plan, Sender};
+use sender::Sender;
+use source::{Plan, Source};
 
 use crate::exit::Exit;
 use crate::usage::{clock_id, now_ns};
@@ -47,7 +49,7 @@ const WAIT_MAX: Duration = Duration::from_millis(100);
 /// Runs one member of the load and prints what it saw.
 pub(crate) fn run(args: &Args) -> Exit {
     let builder = match args.member.builder() {
-        Ok(builder) => builder,
+        Ok(builder) => builder.drive(args.drive.into()),
         Err(error) => return fail(Exit::Usage, &error.to_string()),
     };
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -75,13 +77,23 @@ fn fail(exit: Exit, cause: &str) -> Exit {
     exit
 }
 
+/// Who sends the load of this member.
+enum Sending {
+    /// Nobody, not yet or at all.
+    Nobody,
+    /// A thread of its own.
+    Thread(Sender),
+    /// The receiving thread, which does the member's work, too.
+    Inline(Box<Source>),
+}
+
 /// A member under load: the receiving thread.
 struct Member<'a> {
     args: &'a Args,
     node: Node,
     publisher: Publisher,
     course: Course,
-    sender: Option<Sender>,
+    load: Sending,
     interrupted: Arc<AtomicBool>,
     /// When the phase ends whatever happens.
     deadline: Instant,
@@ -95,7 +107,7 @@ impl<'a> Member<'a> {
             publisher: node.publisher(),
             course: Course::new(node.facts().id, args.members.into(), args.hash(), clock_id()),
             node,
-            sender: None,
+            load: Sending::Nobody,
             interrupted,
             deadline: now + GATHER_MAX,
         }
@@ -108,6 +120,7 @@ impl<'a> Member<'a> {
                 self.course.stop(End::Interrupted);
                 break;
             }
+            self.send_inline();
             let idle = self.receive() == 0;
             self.publish();
             let now = Instant::now();
@@ -117,21 +130,45 @@ impl<'a> Member<'a> {
                 self.course.handle_timeout();
             }
             if idle {
-                self.node.wait(WAIT_MAX);
+                self.rest();
             }
         }
         // First, so that a sender that waits for room is told that there will be none.
         let _ = self.node.leave(LEAVE_MAX);
-        if let Some(problem) = self.sender.and_then(Sender::join) {
+        if let Sending::Thread(sender) = self.load
+            && let Some(problem) = sender.join()
+        {
             self.course.blame_sender(problem);
         }
         self.course.into_outcome()
     }
 
+    /// In inline drive: sends what is due, and does a round of the member's work.
+    fn send_inline(&mut self) {
+        if self.args.drive == Drive::Threads {
+            return;
+        }
+        if let Sending::Inline(source) = &mut self.load
+            && let Err(error) = source.poll(now_ns())
+        {
+            self.course.stop(End::Invalid(error.to_string()));
+        }
+        self.node.poll();
+    }
+
+    /// Nothing was received.
+    fn rest(&mut self) {
+        match self.args.drive {
+            Drive::Threads => self.node.wait(WAIT_MAX),
+            // The next round may find something; others may have this processor first.
+            Drive::Inline => std::thread::yield_now(),
+        }
+    }
+
     /// The sending thread ended by itself while the load is on.
     fn sender_failed(&self) -> bool {
         let loads = matches!(self.course.phase(), Phase::Warming | Phase::Measuring(_));
-        loads && self.sender.as_ref().is_some_and(Sender::has_ended)
+        loads && matches!(&self.load, Sending::Thread(sender) if sender.has_ended())
     }
 
     fn receive(&mut self) -> usize {
@@ -167,8 +204,9 @@ impl<'a> Member<'a> {
             Turn::Ended => {
                 self.read_counters();
                 self.deadline = now + FINISH_MAX;
-                if let Some(sender) = &self.sender {
-                    sender.stop();
+                match &self.load {
+                    Sending::Thread(sender) => sender.stop(),
+                    Sending::Inline(_) | Sending::Nobody => self.load = Sending::Nobody,
                 }
             }
         }
@@ -187,7 +225,11 @@ impl<'a> Member<'a> {
         let markers = lead.then_some([warmup, warmup + seconds]);
         let me = self.node.facts().id;
         let plan = Plan { me, size, rate, service, begun_ns: now_ns(), markers };
-        self.sender = Some(Sender::start(plan, self.publisher.clone())?);
+        let source = Source::new(plan, self.publisher.clone());
+        self.load = match self.args.drive {
+            Drive::Threads => Sending::Thread(Sender::start(source)?),
+            Drive::Inline => Sending::Inline(Box::new(source)),
+        };
         Ok(())
     }
 
