@@ -107,6 +107,7 @@ impl Ordering {
             return Err(Ignored::NotPredecessor);
         }
         ring.rotation.cancelled = true;
+        self.installed.ring.rotation.end_idleness(&self.params, now);
         self.release_hold(now);
         Ok(())
     }

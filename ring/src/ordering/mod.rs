@@ -72,7 +72,7 @@ enum Outgoing {
     Data(Data),
     /// The running ring's token, as its rotation keeps it.
     Token(Endpoint),
-    HoldCancel(Endpoint, HoldCancel),
+    HoldCancel(HoldCancel),
 }
 
 /// The installed ring: its configuration is in force.
@@ -378,9 +378,9 @@ impl Ordering {
                 head.extend_from_slice(&self.active().rotation.frame);
                 DataTransmit { to: DataDestination::Member(to), body: Bytes::new() }
             }
-            Outgoing::HoldCancel(to, hold_cancel) => {
+            Outgoing::HoldCancel(hold_cancel) => {
                 hold_cancel.emit(cluster, head);
-                DataTransmit { to: DataDestination::Member(to), body: Bytes::new() }
+                DataTransmit { to: DataDestination::Group, body: Bytes::new() }
             }
         })
     }

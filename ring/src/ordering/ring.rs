@@ -66,6 +66,10 @@ impl Ring {
     }
 }
 
+/// A token is not repeated sooner: a hop takes some microseconds, and a host that is busy for a
+/// moment shall not make tokens.
+const PATIENCE_MIN: Duration = Duration::from_micros(200);
+
 /// The token's way past this member.
 #[derive(Debug)]
 pub(super) struct Rotation {
@@ -97,12 +101,14 @@ pub(super) struct Rotation {
     pub(super) place: Place,
     /// When I handled the token last.
     pub(super) visited_at: Time,
-    /// Measured time of one rotation, smoothed; holding apart.
+    /// The usual time of one rotation, as measured; holding apart.
     pub(super) measured: Option<Duration>,
     /// Last sign of life of the ring.
     pub(super) heard_at: Time,
     /// When a member with work asks an idle token's holder again.
     pub(super) cancel_at: Option<Time>,
+    /// Times it has asked.
+    pub(super) cancels: u32,
 }
 
 /// Where the token is, as far as I know.
@@ -148,6 +154,7 @@ impl Rotation {
             measured: None,
             heard_at: Time::ZERO,
             cancel_at: None,
+            cancels: 0,
         }
     }
 
@@ -166,15 +173,24 @@ impl Rotation {
         }
     }
 
-    /// Silence before a token that I sent is sent again: a few measured rotations, doubled each
+    /// Silence before a token that I sent is sent again: two usual rotations, doubled each
     /// time up to a bound. Longer the first time when the ring may be holding it; not again, or
     /// an idle ring would give its token up after one or two repeats.
     pub(super) fn patience(&self, params: &Params, retransmits: u32, idle: bool) -> Duration {
         let ceiling = params.token_retransmit();
-        let measured = self.measured.unwrap_or(ceiling) * 4;
-        let floor = Duration::from_millis(1);
-        let patience = (measured.max(floor) * (1 << retransmits.min(8))).min(ceiling);
+        let measured = self.measured.unwrap_or(ceiling) * 2;
+        let patience = (measured.max(PATIENCE_MIN) * (1 << retransmits.min(8))).min(ceiling);
         if idle && retransmits == 0 { patience + params.hold } else { patience }
+    }
+
+    /// There is work: a token that I sent is no longer expected to be held.
+    pub(super) fn end_idleness(&mut self, params: &Params, now: Time) {
+        let soon = now + self.patience(params, 0, false);
+        if let Place::Sent { retransmit_at, retransmits: 0, .. } = &mut self.place
+            && self.idle
+        {
+            *retransmit_at = soon.min(*retransmit_at);
+        }
     }
 }
 

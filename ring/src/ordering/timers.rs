@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | hold | this member holds an idle token | passes it on |
 //! | retransmit | no sign that the successor got the token | sends it again |
-//! | cancel | this member has work and the token may be held | asks the holder again |
+//! | cancel | this member has work and the token may be held | says so again |
 //! | loss | a token circulates | reports the token lost |
 
 use super::ring::Place;

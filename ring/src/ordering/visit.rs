@@ -1,6 +1,8 @@
 //! A token visit, in the order of `PROTOCOL.md` §2: repair, promise, install, number, request,
 //! forward, and only then the packets that may follow the token.
 
+use std::time::Duration;
+
 use super::ring::Place;
 use super::{Ordering, Outgoing, Phase};
 use crate::backlog::Numbered;
@@ -58,14 +60,13 @@ impl Ordering {
                 took = Some(whole.saturating_sub(hold));
             } else {
                 took = Some(whole);
-                let smoothed = rotation.measured.map_or(whole, |old| (old * 7 + whole) / 8);
-                rotation.measured = Some(smoothed);
+                rotation.measured = Some(smoothed(rotation.measured, whole));
             }
         }
         rotation.visits += 1;
         rotation.visited_at = now;
         rotation.heard_at = now;
-        rotation.cancel_at = None;
+        (rotation.cancel_at, rotation.cancels) = (None, 0);
         rotation.next_hop = token.hop + ring.roster.len() as u64;
         rotation.place = Place::Away;
         if let Some(took) = took {
@@ -249,18 +250,32 @@ impl Ordering {
         }
     }
 
-    /// Asks the holder of an idle token for it; repeated by timer until the token comes.
+    /// Says that there is work for an idle token; repeated by timer until the token comes. To all:
+    /// the holder ends the hold, and whoever sent the token last repeats it sooner if it was lost.
     pub(super) fn wake_holder(&mut self, now: Time) {
-        let ring = &self.installed.ring;
-        let waits = matches!(self.phase, Phase::Operational) && ring.rotation.idle && ring.me != 0;
-        if !waits {
+        let ring = &mut self.installed.ring;
+        let is_away = ring.rotation.idle && !matches!(ring.rotation.place, Place::Held { .. });
+        if !matches!(self.phase, Phase::Operational) || !is_away {
             return;
         }
-        let holder = ring.roster.members[0].endpoint;
+        ring.rotation.end_idleness(&self.params, now);
         let (sender, ring) = (self.identity.member.id, ring.id());
         let cancel = crate::wire::hold_cancel::HoldCancel { sender, ring };
-        self.outbox.push_back(Outgoing::HoldCancel(holder, cancel));
-        self.installed.ring.rotation.cancel_at = Some(now + self.params.hold / 4);
+        self.outbox.push_back(Outgoing::HoldCancel(cancel));
+        let rotation = &mut self.installed.ring.rotation;
+        let patience = rotation.patience(&self.params, rotation.cancels, false);
+        rotation.cancels += 1;
+        rotation.cancel_at = Some(now + patience);
+    }
+}
+
+/// The usual time of a rotation after one more. A long one counts as a little longer only, however
+/// long it was: the token may have been lost in it, and its repeats must not become slower by that.
+fn smoothed(usual: Option<Duration>, rotation: Duration) -> Duration {
+    match usual {
+        None => rotation,
+        Some(usual) if rotation > usual => rotation.min(usual + usual / 8),
+        Some(usual) => (usual * 7 + rotation) / 8,
     }
 }
 

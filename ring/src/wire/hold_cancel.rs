@@ -1,4 +1,4 @@
-//! Hold-cancel: a member with work asks the holder of an idle token to pass it on.
+//! Hold-cancel: a member with work says so to all. The holder of an idle token passes it on.
 
 use super::header::{ClusterTag, Header, Kind};
 use super::{Malformed, fields};
