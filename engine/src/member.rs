@@ -12,8 +12,9 @@ use roundel_ring::delivery::{Assembler, Delivery};
 use roundel_ring::epoch::Start;
 use roundel_ring::id::NodeId;
 use roundel_ring::ordering::Identity;
+use roundel_ring::params::Params;
 use roundel_ring::roster::{Endpoint, Member};
-use roundel_ring::wire::{ClusterTag, MTU_MAX_BYTES, MTU_MIN_BYTES};
+use roundel_ring::wire::{ClusterTag, MTU_MAX_BYTES, MTU_MIN_BYTES, frame_bytes_max};
 use roundel_transport::{Interface, Opened, Waker, open};
 use tracing::warn;
 
@@ -76,6 +77,15 @@ fn mtu(builder: &Builder, interface: &Interface) -> Result<usize, JoinError> {
     }
 }
 
+/// The tunables, with what the receive buffer that was got has room for. The ring's packets are no
+/// longer than this member's own could be.
+fn params(builder: &Builder, receive_frames_max: Option<u32>) -> Params {
+    let mut params = builder.params.clone();
+    let fitting = receive_frames_max.unwrap_or(u32::MAX);
+    params.receive_packets = params.receive_packets.min(fitting);
+    params
+}
+
 fn endpoint(opened: &Opened) -> Endpoint {
     let token = opened.data.own_address();
     let control = opened.control.own_address();
@@ -126,9 +136,10 @@ fn assemble(
     };
     let trace = trace_file(builder, identity.member)?;
     let traced = trace.is_some();
+    let receive_frames_max = opened.data.receive_frames_max(frame_bytes_max(identity.mtu_bytes));
     let Ends { worker, control, node } = connect(builder, opened, state, trace)?;
     let control_bell = control.bells.control.clone();
-    let params = builder.params.clone();
+    let params = params(builder, receive_frames_max);
     let message_bytes_max = params.message_bytes;
     let clock = Clock::new();
     let (_, now) = clock.now();

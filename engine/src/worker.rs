@@ -192,7 +192,10 @@ impl Worker {
         self.published_at = now;
         if now.saturating_duration_since(self.drops_at) >= PUBLISH_COUNTERS {
             self.drops_at = now;
-            self.drops = self.port.link.kernel_drops();
+            let drops = self.port.link.kernel_drops();
+            if drops != std::mem::replace(&mut self.drops, drops) {
+                self.half.handle_drops();
+            }
         }
         let link = self.link_values();
         self.port.shared.counters.publish(self.counters(), &link);

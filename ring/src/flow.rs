@@ -30,15 +30,18 @@ pub fn allowance(params: &Params, demand: &Demand) -> u32 {
     let room = u32::try_from(demand.least_ceiling.since(demand.seq)).unwrap_or(u32::MAX);
     let spent = demand.others_sent.saturating_add(demand.retransmitted);
     let window_left = params.global_packets.saturating_sub(spent);
-    let share = fair_share(params.global_packets, demand);
+    // What a rotation may bring where a receive buffer is the tightest: what is left of it, and what
+    // the others took. Else who comes first after its owner would take all of it, each time.
+    let pool = params.global_packets.min(room.saturating_add(demand.others_sent));
+    let share = fair_share(pool, demand);
     let wanted = demand.backlog.min(params.personal_packets);
     wanted.min(window_left).min(share).max(wanted.min(1)).min(room)
 }
 
-/// The part of the global window that is this member's by its part of all backlog.
-fn fair_share(global_packets: u32, demand: &Demand) -> u32 {
+/// The part of a rotation's packets that is this member's by its part of all backlog.
+fn fair_share(pool: u32, demand: &Demand) -> u32 {
     let total = u64::from(demand.total_backlog.max(demand.backlog).max(1));
-    let share = u64::from(global_packets) * u64::from(demand.backlog) / total;
+    let share = u64::from(pool) * u64::from(demand.backlog) / total;
     u32::try_from(share).unwrap_or(u32::MAX)
 }
 

@@ -17,6 +17,7 @@ pub mod pace;
 pub mod packet;
 pub mod packing;
 pub mod params;
+pub mod receive;
 pub mod roster;
 pub mod seq;
 pub mod service;

@@ -23,6 +23,8 @@ pub struct Params {
     pub accelerated_packets: u32,
     /// Requested packets a member multicasts in one visit at most.
     pub retransmit_packets: u32,
+    /// Packets that fit this member's receive buffer: the others send it no more in one rotation.
+    pub receive_packets: u32,
     /// Silence of a ring after which its token counts as lost.
     pub token_loss: Duration,
     /// Times a token is retransmitted, evenly within `token_loss`, before it counts as lost.
@@ -59,6 +61,7 @@ impl Default for Params {
             global_packets: 256,
             accelerated_packets: 32,
             retransmit_packets: 64,
+            receive_packets: 2048,
             token_loss: Duration::from_millis(80),
             token_retransmits: 15,
             hold: Duration::from_millis(20),

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags};
+use socket2::SockRef;
 
 use crate::counters::Counters;
-use crate::frame::{Destination, Frame};
+use crate::frame::{Destination, Frame, kernel_bytes};
 use crate::impair::{Faults, Impairment};
 use crate::inbox::Inbox;
 use crate::memory::DataPort;
@@ -239,6 +240,17 @@ impl DataLink {
             return KernelDrops { data: drops(own), token: 0 };
         }
         KernelDrops { data: drops(group), token: drops(own) }
+    }
+
+    /// Frames of so many bytes that the data socket's receive buffer has room for when none is read:
+    /// fewer than fit when several come as one super-packet. `None` where there is no such buffer.
+    #[must_use]
+    pub fn receive_frames_max(&self, frame_bytes: usize) -> Option<u32> {
+        let (group, own) = self.sockets();
+        let socket = SockRef::from(group.or(own)?);
+        // As the kernel counts it, twice what was asked for.
+        let buffer_bytes = socket.recv_buffer_size().ok()?;
+        Some(u32::try_from(buffer_bytes / kernel_bytes(frame_bytes)).unwrap_or(u32::MAX))
     }
 
     /// What becomes readable when [`receive`](Self::receive) has something to do, for loops that

@@ -30,6 +30,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "pin",
     "port",
     "receive-timeout",
+    "receive-window",
     "retransmit-window",
     "slow-consumer",
     "socket",

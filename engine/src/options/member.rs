@@ -147,6 +147,9 @@ struct Tunables {
     /// Packets a member sends again in one token visit [default: 64].
     #[arg(long, value_name = "N")]
     retransmit_window: Option<u32>,
+    /// Packets that others may send this member in one rotation [default: what its buffer takes].
+    #[arg(long, value_name = "N")]
+    receive_window: Option<u32>,
     /// A member that does not catch up for this long is given up [default: 2s].
     #[arg(long, value_name = "D", value_parser = values::duration)]
     receive_timeout: Option<Duration>,
@@ -299,6 +302,7 @@ impl Tunables {
             global_packets: self.global_window.unwrap_or(usual.global_packets),
             accelerated_packets: self.accelerated_window.unwrap_or(usual.accelerated_packets),
             retransmit_packets: self.retransmit_window.unwrap_or(usual.retransmit_packets),
+            receive_packets: self.receive_window.unwrap_or(usual.receive_packets),
             token_loss,
             token_retransmits: self.token_retransmits.unwrap_or(usual.token_retransmits),
             hold: self.hold.unwrap_or_else(|| usual.hold.min(token_loss / 4)),

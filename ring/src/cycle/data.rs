@@ -78,6 +78,11 @@ impl DataHalf {
         &self.ordering
     }
 
+    /// The kernel has dropped frames for want of room: [`Ordering::handle_drops`].
+    pub fn handle_drops(&mut self) {
+        self.ordering.handle_drops();
+    }
+
     /// When the next cycle must run at the latest, if nothing arrives before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {

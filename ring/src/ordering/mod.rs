@@ -25,6 +25,7 @@ use crate::id::{Incarnation, MessageId, NodeId, RingId};
 use crate::pace::Pace;
 use crate::packing::Messages;
 use crate::params::Params;
+use crate::receive::ReceiveWindow;
 use crate::roster::{Endpoint, Member, MemberMask, Roster};
 use crate::seq::Seq;
 use crate::service::Service;
@@ -121,6 +122,8 @@ pub struct Ordering {
     trace: Option<TraceLog>,
     scratch: Scratch,
     drained: bool,
+    /// What the others may send here in one rotation.
+    receive: ReceiveWindow,
     /// Stretches the token timeout on a busy host.
     pace: Pace,
     /// Own messages written to the delivery stream.
@@ -154,6 +157,11 @@ impl Scratch {
 /// Frames that one cycle puts out: what a visit numbers and repairs, and a few others.
 const fn outbox_frames(params: &Params) -> usize {
     params.personal_packets as usize + params.retransmit_packets as usize + 8
+}
+
+/// Flow control bounds a rotation anyway; some room is for packets that are sent again.
+fn receive_packets(params: &Params) -> u32 {
+    params.receive_packets.min(params.global_packets.saturating_mul(2))
 }
 
 #[derive(Debug, Default)]
@@ -192,6 +200,7 @@ impl Ordering {
             trace: traced.then(TraceLog::default),
             scratch: Scratch::new(&params),
             drained: false,
+            receive: ReceiveWindow::new(receive_packets(&params)),
             pace: Pace::default(),
             own_delivered: 0,
             counters: DataCounters::default(),
@@ -324,6 +333,11 @@ impl Ordering {
             self.wake_holder(now);
         }
         Ok(message)
+    }
+
+    /// The kernel has dropped frames for want of room: the others shall send fewer at a time.
+    pub fn handle_drops(&mut self) {
+        self.receive.handle_drops();
     }
 
     /// Accepts nothing more; [`Report::Drained`] follows once every accepted message is delivered

@@ -37,7 +37,7 @@ impl Ordering {
             while let Some(request) = rest {
                 let (run, held_here, after) = self.first_run(&request);
                 rest = after;
-                let room = self.params.retransmit_packets as usize - self.scratch.served.len();
+                let room = self.retransmit_packets() as usize - self.scratch.served.len();
                 if held_here && run.skip == 0 && usize::from(run.count) <= room {
                     self.serve(&run, token.hop);
                 } else if passed_on.len() < limit {
@@ -50,6 +50,12 @@ impl Ordering {
         passed_on.clear();
         self.scratch.passed_on = passed_on;
         u32::try_from(self.scratch.served.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What all answer together should fit a receive buffer; the others' are taken to be like mine.
+    fn retransmit_packets(&self) -> u32 {
+        let members = u32::try_from(self.active().roster.len()).unwrap_or(u32::MAX);
+        self.params.retransmit_packets.min((self.receive.packets() / members).max(2))
     }
 
     fn serve(&mut self, request: &Request, hop: u64) {
@@ -92,7 +98,7 @@ impl Ordering {
     fn first_run(&self, request: &Request) -> (Request, bool, Option<Request>) {
         let held_here = self.held(request.first).is_some();
         let longest = if held_here {
-            u16::try_from(self.params.retransmit_packets).unwrap_or(u16::MAX)
+            u16::try_from(self.retransmit_packets()).unwrap_or(u16::MAX)
         } else {
             u16::MAX
         };

@@ -82,6 +82,8 @@ pub(super) struct Rotation {
     pub(super) last_seq: Seq,
     /// What I asked may be missing, not merely late: the seq of the token I sent one rotation ago.
     pub(super) request_limit: Seq,
+    /// What may be sent until my next visit fits my receive buffer.
+    pub(super) receive_limit: Seq,
     /// Multicast by me in the last rotation.
     pub(super) last_sent: u32,
     /// My part of the token's backlog.
@@ -141,6 +143,7 @@ impl Rotation {
             visits: 0,
             last_seq: start,
             request_limit: start,
+            receive_limit: start,
             last_sent: 0,
             last_backlog: 0,
             asked: 0,

@@ -69,6 +69,10 @@ impl Ordering {
         (rotation.cancel_at, rotation.cancels) = (None, 0);
         rotation.next_hop = token.hop + ring.roster.len() as u64;
         rotation.place = Place::Away;
+        self.receive.handle_visit();
+        // All that was sent before is read by now.
+        let room = u64::from(self.receive.packets());
+        self.active_mut().rotation.receive_limit = token.seq.plus(room);
         if let Some(took) = took {
             self.pace.note(now, took);
         }
@@ -81,7 +85,9 @@ impl Ordering {
         if let Some(mine) = token.promises.get_mut(ring.me) {
             debug_assert!(promise.aru >= mine.aru, "an aru never falls");
             debug_assert!(promise.ceiling >= mine.ceiling, "a ceiling never falls");
-            *mine = promise;
+            // No more than fits the receive buffer until the next visit.
+            let ceiling = promise.ceiling.min(ring.rotation.receive_limit).max(mine.ceiling);
+            *mine = Promise { ceiling, ..promise };
         }
     }
 

@@ -153,6 +153,7 @@ fn draw_params(rng: &mut Random) -> Params {
         retransmit_packets: [2, 8, 64][rng.index(3)],
         stream_packets: 32,
         backlog_messages: 200,
+        receive_packets: [2_048, 40, 16][rng.index(3)],
         fail_to_receive: Duration::from_millis(600),
         ..Params::default()
     }
