@@ -1,6 +1,10 @@
 //! Exit codes: the same for every command.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// How a command ended, as scripts see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,4 +25,23 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
+}
+
+/// Says why a command ends.
+pub(crate) fn fail(exit: Exit, cause: &str) -> Exit {
+    eprintln!("roundel-perf: {cause}");
+    exit
+}
+
+/// What becomes true when the command is told to stop.
+///
+/// # Errors
+/// That signals cannot be handled, as a sentence.
+pub(crate) fn interrupted() -> Result<Arc<AtomicBool>, String> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))
+            .map_err(|error| format!("signal {signal} cannot be handled: {error}"))?;
+    }
+    Ok(interrupted)
 }

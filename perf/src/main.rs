@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod exit;
+mod figures;
+mod floor;
 mod load;
+mod matrix;
+mod report;
 mod usage;
 
 use std::process::ExitCode;
@@ -20,6 +24,8 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Load(load::Args),
+    Floor(floor::Args),
+    Matrix(matrix::Args),
 }
 
 fn main() -> ExitCode {
@@ -29,8 +35,11 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match roundel::options::parse::<Cli>().command {
-        Command::Load(args) => load::run(&args).into(),
+        Command::Load(args) => load::run(&args),
+        Command::Floor(args) => floor::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
     }
+    .into()
 }
 
 #[cfg(test)]
