@@ -1,6 +1,7 @@
 //! The `roundel-perf` command: measures a ring from the outside, as an application sees it.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod exit;
 mod figures;
 mod floor;
@@ -26,6 +27,7 @@ enum Command {
     Load(load::Args),
     Floor(floor::Args),
     Matrix(matrix::Args),
+    Compare(compare::Args),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Floor(args) => floor::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::Compare(args) => compare::run(&args),
     }
     .into()
 }

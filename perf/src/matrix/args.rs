@@ -11,7 +11,7 @@ const EXAMPLES: &str = "\
 Examples, as root:
   roundel-perf matrix                             10 minutes; writes roundel-matrix.json and .html
   roundel-perf matrix --quick --output before     a minute
-  roundel-perf matrix --only size= --runs 5       the cells whose names contain size=
+  roundel-perf matrix --only size= --runs 9       the cells whose names contain size=
   roundel-perf compare before.json after.json     what changed beyond noise
 
 The hosts are network namespaces of this machine, on one bridge; they are removed at the end.
@@ -34,10 +34,10 @@ pub(crate) struct Args {
     /// Only cells whose names contain PATTERN, and what they need.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) only: Option<String>,
-    /// Runs of each cell, alternating with the floor [default: 3, with --quick 2].
+    /// Runs of each cell, alternating with the floor [default: 5, with --quick 3].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: Option<u32>,
-    /// Seconds of each run [default: 0.8, with --quick 0.3].
+    /// Seconds of each run [default: 0.5, with --quick 0.3].
     #[arg(long, value_name = "S", value_parser = load::seconds)]
     pub(crate) seconds: Option<Duration>,
     /// Seconds of load before each [default: 0.2].
@@ -54,7 +54,7 @@ pub(crate) struct Args {
 impl Args {
     /// What is asked for, with what was left open.
     pub(crate) fn options(&self) -> Options {
-        let (runs, seconds) = if self.quick { (2, 0.3) } else { (3, 0.8) };
+        let (runs, seconds) = if self.quick { (3, 0.3) } else { (5, 0.5) };
         Options {
             hosts: self.hosts,
             quick: self.quick,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,12 @@ impl Environment {
             commit: commit(),
             debug_assertions: cfg!(debug_assertions),
         }
+    }
+
+    /// When it was, for people.
+    pub(crate) fn utc(&self) -> String {
+        let at = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(self.unix_time);
+        humantime::format_rfc3339_seconds(at).to_string()
     }
 }
 

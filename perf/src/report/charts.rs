@@ -190,18 +190,25 @@ fn loss(cells: &Cells<'_>) -> Chart {
     }
 }
 
+/// Fewer make no ring worth the name.
+const MEMBERS_MIN: u16 = 2;
+
 fn by_members<'a>(cells: &Cells<'a>) -> (Vec<&'a CellResult>, Scale) {
     let found = cells.like(&Cell::base(), |like, cell| like.members = cell.members);
-    let most = found.iter().map(|result| result.cell.members).max().unwrap_or(1);
-    (found, Scale::Names((1..=most).map(|members| members.to_string()).collect()))
+    let most = found.iter().map(|result| result.cell.members).max().unwrap_or(MEMBERS_MIN);
+    (found, Scale::Names((MEMBERS_MIN..=most).map(|members| members.to_string()).collect()))
+}
+
+/// Where a cell is on the scale of [`by_members`].
+fn at_members(result: &CellResult) -> f64 {
+    f64::from(result.cell.members) - f64::from(MEMBERS_MIN)
 }
 
 fn members(cells: &Cells<'_>) -> Chart {
     let (found, scale) = by_members(cells);
-    let x = |result: &CellResult| f64::from(result.cell.members) - 1.0;
     let lines = vec![
-        line("ring", 0, &found, x, |figures| Some(figures.msgs_per_s)),
-        dashed(line("floor", 0, &found, x, |figures| figures.floor_msgs_per_s)),
+        line("ring", 0, &found, at_members, |figures| Some(figures.msgs_per_s)),
+        dashed(line("floor", 0, &found, at_members, |figures| figures.floor_msgs_per_s)),
     ];
     Chart {
         title: "Throughput against members",
@@ -216,11 +223,11 @@ fn members(cells: &Cells<'_>) -> Chart {
 
 fn cpu_of_members(cells: &Cells<'_>) -> Chart {
     let (found, scale) = by_members(cells);
-    let x = |result: &CellResult| f64::from(result.cell.members) - 1.0;
-    let mut whole = line("all members", 0, &found, x, |figures| Some(figures.cpu_us_per_msg));
+    let mut whole =
+        line("all members", 0, &found, at_members, |figures| Some(figures.cpu_us_per_msg));
     let mut each = Line { name: "each delivery".to_owned(), colour: 1, ..whole.clone() };
     for point in &mut each.points {
-        let members = point.x + 1.0;
+        let members = point.x + f64::from(MEMBERS_MIN);
         let Point { y, low, high, .. } = *point;
         (point.y, point.low, point.high) = (y / members, low / members, high / members);
     }

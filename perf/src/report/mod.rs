@@ -50,7 +50,7 @@ fn environment(environment: &Environment, options: &Options, to: &mut String) {
         ("Hosts", format!("{hosts} network namespaces on one bridge of this machine")),
         ("Each cell", format!("{runs} runs of {seconds} s after {warmup} s of load")),
         ("Load average before", format!("{load_average}")),
-        ("Seconds since 1970", environment.unix_time.to_string()),
+        ("Measured", environment.utc()),
     ];
     to.push_str("<dl>");
     for (name, value) in rows {
@@ -106,7 +106,8 @@ fn row(cell: &CellResult, to: &mut String) {
         let reason = escape(cell.reason.as_deref().unwrap_or("no run"));
         let _ = write!(
             to,
-            "<tr class=\"bad\"><td>{name}<td colspan=\"9\" class=\"reason\">not valid: {reason}</tr>"
+            "<tr class=\"bad\"><td>{name}\
+             <td colspan=\"9\" class=\"reason\">not valid: {reason}</tr>"
         );
         return;
     }
@@ -148,14 +149,14 @@ fn floor(cell: &CellResult) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::figures::Percentiles;
     use crate::matrix::document::{FloorRun, SCHEMA};
     use crate::matrix::plan;
 
     /// A full matrix with made-up figures.
-    pub(super) fn document() -> Document {
+    pub(crate) fn document() -> Document {
         let cells = (1_u32..).zip(plan::full(8)).map(|(index, cell)| {
             let msgs_per_s = f64::from(index) * 1000.0;
             let latency_us = Percentiles::by(|quantile| 10.0 + quantile * 100.0);
