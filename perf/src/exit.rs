@@ -1,9 +1,11 @@
 //! Exit codes: the same for every command.
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use roundel::lan::LanError;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// How a command ended, as scripts see it.
@@ -44,4 +46,25 @@ pub(crate) fn interrupted() -> Result<Arc<AtomicBool>, String> {
             .map_err(|error| format!("signal {signal} cannot be handled: {error}"))?;
     }
     Ok(interrupted)
+}
+
+/// Why a measurement on several hosts does not go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Told from outside.
+    Interrupted,
+    /// Something does not work, as a sentence.
+    Failed(String),
+}
+
+impl From<LanError> for Stop {
+    fn from(error: LanError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
 }

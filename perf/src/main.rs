@@ -3,6 +3,7 @@
 
 mod compare;
 mod exit;
+mod failover;
 mod figures;
 mod floor;
 mod load;
@@ -28,6 +29,9 @@ enum Command {
     Floor(floor::Args),
     Matrix(matrix::Args),
     Compare(compare::Args),
+    Failover(failover::Args),
+    #[command(hide = true)]
+    FailoverMember(failover::MemberArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +45,8 @@ fn main() -> ExitCode {
         Command::Floor(args) => floor::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Failover(args) => failover::run(&args),
+        Command::FailoverMember(args) => failover::run_member(&args),
     }
     .into()
 }

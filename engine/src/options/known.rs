@@ -61,7 +61,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     // roundel daemon, pub, sub, members, groups, status, chat.
     "count",
     "daemon",
-    // roundel-perf load, floor, matrix, compare; roundel chaos.
+    // roundel-perf load, floor, matrix, compare, failover; roundel chaos.
     "hosts",
     "members",
     "only",

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::document::{FloorRun, Options, Run};
 use super::environment::Ticks;
 use super::plan::Cell;
+use crate::exit::Stop;
 use crate::figures::Percentiles;
 
 /// What a child may take beyond the planned time: its own bounds are shorter.
@@ -31,15 +32,6 @@ pub(crate) struct Runner {
     /// Of the links, now.
     mtu: u32,
     loss_per_mille: u32,
-}
-
-/// Why there is no result at all.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// Told from outside.
-    Interrupted,
-    /// This run does not work; the next may.
-    Failed(String),
 }
 
 /// The result of one member of a load, as far as it is looked at.
@@ -73,10 +65,7 @@ struct FloorResult {
 
 impl Runner {
     /// A runner on hosts of its own.
-    pub(crate) fn new(
-        options: &Options,
-        interrupted: Arc<AtomicBool>,
-    ) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(crate) fn new(options: &Options, interrupted: Arc<AtomicBool>) -> Result<Self, Stop> {
         Ok(Self {
             lan: Lan::new(options.hosts.into())?,
             program: std::env::current_exe()?,
@@ -90,13 +79,12 @@ impl Runner {
 
     /// Makes the network what a cell wants.
     pub(crate) fn prepare(&mut self, cell: &Cell) -> Result<(), Stop> {
-        let failed = |error: roundel::lan::LanError| Stop::Failed(error.to_string());
         if cell.mtu != self.mtu {
-            self.lan.set_mtu(cell.mtu).map_err(failed)?;
+            self.lan.set_mtu(cell.mtu)?;
             self.mtu = cell.mtu;
         }
         if cell.loss_per_mille != self.loss_per_mille {
-            self.lan.lose(cell.loss_per_mille).map_err(failed)?;
+            self.lan.lose(cell.loss_per_mille)?;
             self.loss_per_mille = cell.loss_per_mille;
         }
         Ok(())
@@ -140,9 +128,7 @@ impl Runner {
             }
             what(&mut command);
             self.add_options(&mut command, cell);
-            let child = command.spawn();
-            let child = child.map_err(|error| Stop::Failed(format!("no child starts: {error}")))?;
-            children.0.push(child);
+            children.0.push(command.spawn()?);
         }
         let planned = Duration::from_secs_f64(self.options.seconds + self.options.warmup);
         children.wait(&self.interrupted, planned + PATIENCE)?;
@@ -192,8 +178,7 @@ impl Children {
     fn results<R: for<'de> Deserialize<'de>>(mut self) -> Result<Vec<R>, Stop> {
         let mut results = Vec::new();
         for child in std::mem::take(&mut self.0) {
-            let output = child.wait_with_output();
-            let output = output.map_err(|error| Stop::Failed(error.to_string()))?;
+            let output = child.wait_with_output()?;
             let result = serde_json::from_slice(&output.stdout).map_err(|_| {
                 let told = String::from_utf8_lossy(&output.stderr);
                 Stop::Failed(format!("a member gave no result: {}", told.trim()))

@@ -16,12 +16,12 @@ use roundel::lan;
 use serde_json::json;
 
 pub(crate) use args::Args;
-use children::{Runner, Stop};
+use children::Runner;
 use document::{CellResult, Document, FloorRun, Run, SCHEMA};
 use environment::Environment;
 use plan::{Cell, RatePlan};
 
-use crate::exit::{self, Exit, fail};
+use crate::exit::{self, Exit, Stop, fail};
 use crate::report;
 
 /// Runs all cells and writes the report.
@@ -48,7 +48,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
     let runner = match Runner::new(&options, interrupted.clone()) {
         Ok(runner) => runner,
-        Err(error) => return fail(Exit::Failed, &error.to_string()),
+        Err(Stop::Failed(cause)) => return fail(Exit::Failed, &cause),
+        Err(Stop::Interrupted) => return Exit::Interrupted,
     };
     let document = Document { schema: SCHEMA.to_owned(), environment, options, cells: Vec::new() };
     let mut matrix = Matrix { runner, document, json: args.json };
