@@ -70,15 +70,16 @@ fn not_valid(cells: &[CellResult], to: &mut String) {
     if told.peek().is_none() {
         return;
     }
-    to.push_str("<h2>Not valid</h2><ul class=\"reasons\">");
+    to.push_str("<h2>Runs that are not valid</h2><ul class=\"reasons\">");
     for cell in told {
-        let bad = cell.runs.iter().filter(|run| !run.valid).count();
+        let bad = cell.runs.iter().filter(|run| !run.valid).count()
+            + cell.floors.iter().filter(|run| !run.valid).count();
         let what = if cell.valid { "counts all the same" } else { "counts for nothing" };
         let _ = write!(
             to,
-            "<li><code>{}</code> {what}, {bad} of {} runs are not valid: {}</li>",
+            "<li><code>{}</code> {what}; not valid: {bad} of {} runs: {}</li>",
             escape(&cell.name),
-            cell.runs.len(),
+            cell.runs.len() + cell.floors.len(),
             escape(cell.reason.as_deref().unwrap_or("no run"))
         );
     }
