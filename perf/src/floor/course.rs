@@ -181,11 +181,15 @@ impl Course {
         }
         if self.said_hello_ns.is_none_or(|at| now_ns.saturating_sub(at) >= nanoseconds(HELLO)) {
             self.said_hello_ns = Some(now_ns);
-            let known = u16::try_from(self.heard.len()).unwrap_or(u16::MAX);
-            let hello = Frame::Hello { options: self.plan.options, known };
-            self.outputs.push_back(Output::Hello(hello));
+            self.say_hello();
             self.let_go(now_ns);
         }
+    }
+
+    fn say_hello(&mut self) {
+        let known = u16::try_from(self.heard.len()).unwrap_or(u16::MAX);
+        let hello = Frame::Hello { options: self.plan.options, known };
+        self.outputs.push_back(Output::Hello(hello));
     }
 
     fn handle_hello(&mut self, now_ns: u64, from: SocketAddrV4, options: u64, known: u16) {
@@ -193,6 +197,8 @@ impl Course {
             return;
         }
         if options != self.plan.options {
+            // It may have come later than what was said here before.
+            self.say_hello();
             return self.stop(End::Disagree(format!(
                 "{from} was started with other options; fix: the same --members, --size, \
                  --seconds, --warmup and --senders everywhere"

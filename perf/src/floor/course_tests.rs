@@ -82,6 +82,7 @@ fn members_that_do_not_fit_say_so() {
     let mut course = Course::new(plan(2), address(1), 0);
     course.handle_frame(0, address(2), Frame::Hello { options: 2, known: 1 });
     assert!(matches!(course.end(), Some(End::Disagree(_))), "{:?}", course.end());
+    assert!(matches!(course.poll_output(), Some(Output::Hello(_))), "so that it ends as well");
     let mut course = Course::new(plan(2), address(1), 0);
     for host in [2, 3] {
         course.handle_frame(0, address(host), Frame::Hello { options: 1, known: 1 });
