@@ -85,10 +85,6 @@ struct Work {
     markers: Vec<(u64, Payload)>,
 }
 
-/// Shortest sleep. Messages planned closer together leave several at a time, and are that late:
-/// one wake-up for each would use up the processors that are to be measured.
-const SLEEP_MIN: Duration = Duration::from_micros(50);
-
 /// Longest sleep: bounds how late a stop is noticed.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
@@ -112,7 +108,7 @@ impl Work {
                 self.batch.flush()?;
                 let until = self.markers.last().map_or(planned_ns, |(at, _)| planned_ns.min(*at));
                 let left = Duration::from_nanos(until.saturating_sub(now_ns));
-                std::thread::sleep(left.clamp(SLEEP_MIN, SLEEP_MAX));
+                std::thread::sleep(left.min(SLEEP_MAX));
                 continue;
             }
             let (sender, counter) = (self.plan.me, self.sent);
