@@ -28,6 +28,8 @@
 //! window and delivery, and a control thread that forms memberships; see `ENGINE.md`.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "bare")]
+mod bare;
 mod batch;
 mod builder;
 mod clock;
@@ -49,6 +51,8 @@ mod tests;
 mod trace_file;
 mod worker;
 
+#[cfg(feature = "bare")]
+pub use bare::{BareLink, PacketShape};
 pub use batch::{Batch, BatchError};
 pub use builder::{Builder, DriveMode, JoinError, Pin};
 pub use idle::IdleStrategy;
@@ -61,6 +65,10 @@ pub use roundel_ring::delivery::{Message, MessageRef};
 pub use roundel_ring::id::{Epoch, Incarnation, MessageId, NodeId, RingId};
 pub use roundel_ring::params::Params;
 pub use roundel_ring::service::Service;
+#[cfg(feature = "lan")]
+pub use roundel_transport::lan;
+#[cfg(feature = "bare")]
+pub use roundel_transport::{Counters, DataLink, Destination, Frame, KernelDrops};
 pub use roundel_transport::{Interface, Io, IoInUse, Wanted};
 pub use shared::EndReason;
 pub use state_dir::StateError;

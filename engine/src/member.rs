@@ -67,7 +67,7 @@ pub(crate) fn start_over(
     assemble(builder, opened, state, start, identity, interface)
 }
 
-fn mtu(builder: &Builder, interface: &Interface) -> Result<usize, JoinError> {
+pub(crate) fn mtu(builder: &Builder, interface: &Interface) -> Result<usize, JoinError> {
     let of_interface = usize::try_from(interface.mtu_bytes).unwrap_or(MTU_MAX_BYTES);
     let mtu_bytes = builder.mtu_bytes.unwrap_or(of_interface.min(MTU_MAX_BYTES));
     if (MTU_MIN_BYTES..=MTU_MAX_BYTES).contains(&mtu_bytes) {
@@ -258,14 +258,25 @@ fn spawn(
 ) -> Result<JoinHandle<()>, JoinError> {
     let body = move || {
         let _guard = EndOnPanic(shared);
-        if let Some(id) = cpu
-            && !core_affinity::set_for_current(core_affinity::CoreId { id })
-        {
-            warn!("cannot be pinned to processor {id}; it runs anywhere; fix: name another");
-        }
+        pin_to(cpu);
         run();
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(JoinError::Thread)
+}
+
+/// Pins the calling thread as a member's worker.
+#[cfg(feature = "bare")]
+pub(crate) fn pin_worker(pin: &Pin) {
+    let (data_cpu, _) = cpus(pin);
+    pin_to(data_cpu);
+}
+
+fn pin_to(cpu: Option<usize>) {
+    if let Some(id) = cpu
+        && !core_affinity::set_for_current(core_affinity::CoreId { id })
+    {
+        warn!("cannot be pinned to processor {id}; it runs anywhere; fix: name another");
+    }
 }
 
 /// A thread that ends by a panic takes its member with it, or the other would run on half dead.

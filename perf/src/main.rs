@@ -1,8 +1,14 @@
 //! The `roundel-perf` command: measures a ring from the outside, as an application sees it.
 #![forbid(unsafe_code)]
 
+mod compare;
 mod exit;
+mod failover;
+mod figures;
+mod floor;
 mod load;
+mod matrix;
+mod report;
 mod usage;
 
 use std::process::ExitCode;
@@ -20,6 +26,12 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Load(load::Args),
+    Floor(floor::Args),
+    Matrix(matrix::Args),
+    Compare(compare::Args),
+    Failover(failover::Args),
+    #[command(hide = true)]
+    FailoverMember(failover::MemberArgs),
 }
 
 fn main() -> ExitCode {
@@ -29,8 +41,14 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match roundel::options::parse::<Cli>().command {
-        Command::Load(args) => load::run(&args).into(),
+        Command::Load(args) => load::run(&args),
+        Command::Floor(args) => floor::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Failover(args) => failover::run(&args),
+        Command::FailoverMember(args) => failover::run_member(&args),
     }
+    .into()
 }
 
 #[cfg(test)]

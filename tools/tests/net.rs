@@ -19,8 +19,6 @@
 mod faults;
 #[path = "net/judge.rs"]
 mod judge;
-#[path = "net/lan.rs"]
-mod lan;
 #[path = "net/log.rs"]
 mod log;
 #[path = "net/measure.rs"]

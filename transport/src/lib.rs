@@ -11,6 +11,8 @@ mod frame;
 mod impair;
 mod inbox;
 mod interface;
+#[cfg(feature = "lan")]
+pub mod lan;
 mod link;
 mod memory;
 mod neighbours;

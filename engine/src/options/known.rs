@@ -62,11 +62,15 @@ pub const KNOWN_NAMES: &[&str] = &[
     // roundel daemon, pub, sub, members, groups, status, chat.
     "count",
     "daemon",
-    // roundel-perf load, floor, matrix; roundel chaos.
+    // roundel-perf load, floor, matrix, compare, failover; roundel chaos.
     "drive",
     "hosts",
     "members",
+    "only",
+    "output",
+    "quick",
     "rate",
+    "runs",
     "seed",
     "senders",
     "size",

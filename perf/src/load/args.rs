@@ -105,7 +105,7 @@ impl Args {
     }
 }
 
-fn size(text: &str) -> Result<usize, String> {
+pub(crate) fn size(text: &str) -> Result<usize, String> {
     match options::size(text)? {
         size if size < HEAD_BYTES => {
             Err(format!("use at least {HEAD_BYTES}: a message's own data"))
@@ -114,7 +114,7 @@ fn size(text: &str) -> Result<usize, String> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const DAY: f64 = 86_400.0;
     let seconds = text.parse().ok().filter(|seconds| (0.0..=DAY).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "use seconds, such as 5 or 0.5".to_owned())

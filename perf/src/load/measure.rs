@@ -8,10 +8,8 @@ use roundel::{Node, NodeId, Rotations};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::payload::Load;
+use crate::figures::histogram;
 use crate::usage::{cpu_ns, now_ns};
-
-/// Longest time that a histogram tells apart.
-const LONGEST_NS: u64 = 3_600_000_000_000;
 
 /// What a member counts by itself.
 #[derive(Clone, Default, Debug)]
@@ -181,11 +179,6 @@ fn chain(digest: u64, load: Load, payload: &[u8]) -> u64 {
     link[4..12].copy_from_slice(&load.counter.to_le_bytes());
     link[12..].copy_from_slice(&xxh3_64(payload).to_le_bytes());
     xxh3_64_with_seed(&link, digest)
-}
-
-#[expect(clippy::expect_used, reason = "the bounds are constants that hdrhistogram takes")]
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("bounds")
 }
 
 #[cfg(test)]

@@ -15,17 +15,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use roundel::{EventRef, Node, Publisher, Service, TryPublishError};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
-pub(crate) use args::Args;
-use args::{Drive, Senders};
+use args::Drive;
+pub(crate) use args::{Args, Senders, seconds, size};
 use course::{Course, End, Outcome, Phase, Turn};
 use measure::Counters;
 use report::{Report, missed_rate};
 use sender::Sender;
 use source::{Plan, Source};
 
-use crate::exit::Exit;
+use crate::exit::{self, Exit, fail};
 use crate::usage::{clock_id, now_ns};
 
 /// Longest wait for all members in one configuration.
@@ -52,12 +51,10 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(builder) => builder.drive(args.drive.into()),
         Err(error) => return fail(Exit::Usage, &error.to_string()),
     };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&interrupted)) {
-            return fail(Exit::Failed, &format!("signal {signal} cannot be handled: {error}"));
-        }
-    }
+    let interrupted = match exit::interrupted() {
+        Ok(interrupted) => interrupted,
+        Err(cause) => return fail(Exit::Failed, &cause),
+    };
     let node = match builder.join() {
         Ok(node) => node,
         Err(error) if error.is_configuration() => return fail(Exit::Usage, &error.to_string()),
@@ -70,11 +67,6 @@ pub(crate) fn run(args: &Args) -> Exit {
     conclude(args, &outcome).unwrap_or_else(|error| {
         fail(Exit::Failed, &format!("the result cannot be written: {error}"))
     })
-}
-
-fn fail(exit: Exit, cause: &str) -> Exit {
-    eprintln!("roundel-perf: {cause}");
-    exit
 }
 
 /// Who sends the load of this member.

@@ -3,12 +3,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-use roundel::Rotations;
 use serde::Serialize;
 
 use super::args::{Args, Rate};
 use super::measure::Measured;
+use crate::figures::{Percentiles, rounded};
 
 const SCHEMA: &str = "roundel.load/1";
 
@@ -43,33 +42,6 @@ pub(crate) struct Report {
     valid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-}
-
-/// Of a histogram, in microseconds; all 0 when nothing was taken down.
-#[derive(Serialize, Clone, Copy, Default, Debug)]
-struct Percentiles {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
-}
-
-impl Percentiles {
-    fn of(nanoseconds: &Histogram<u64>) -> Self {
-        let at = |quantile| rounded(microseconds(nanoseconds.value_at_quantile(quantile)), 10.0);
-        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1.0) }
-    }
-}
-
-impl Percentiles {
-    fn of_rotations(rotations: &Rotations) -> Self {
-        let at = |percent| {
-            let span = rotations.percentile(percent).unwrap_or_default();
-            rounded(span.as_secs_f64() * 1e6, 10.0)
-        };
-        Self { p50: at(50.0), p90: at(90.0), p99: at(99.0), p999: at(99.9), max: at(100.0) }
-    }
 }
 
 impl Report {
@@ -197,11 +169,3 @@ pub(crate) fn missed_rate(args: &Args, measured: &Measured, senders: usize) -> O
 }
 
 const AT_MARKERS: Duration = Duration::from_millis(10);
-
-fn microseconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e3
-}
-
-fn rounded(value: f64, parts: f64) -> f64 {
-    (value * parts).round() / parts
-}

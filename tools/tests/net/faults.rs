@@ -61,11 +61,11 @@ fn a_partition_in_two_and_three() {
         member.load();
     }
     run.wait_progress(&members, 200);
-    run.lan.partition(&[&[1, 2], &[3, 4, 5]]);
+    run.lan.partition(&[&[1, 2], &[3, 4, 5]]).expect("the network changes");
     let (two, three) = members.split_at(2);
     run.wait("a ring on each side", || are_one_ring(two) && are_one_ring(three));
     run.wait_progress(&members, 200);
-    run.lan.heal();
+    run.lan.heal().expect("the network changes");
     run.wait_ring(&members);
     run.wait_progress(&members, 200);
     run.finish();
@@ -82,10 +82,10 @@ fn one_way_cuts() {
     }
     run.wait_progress(&members, 100);
     for cut in [(&[1][..], &[2, 3][..]), (&[1, 3], &[2])] {
-        run.lan.cut(&[cut]);
+        run.lan.cut(&[cut]).expect("the network changes");
         thread::sleep(LONGER_THAN_TIMEOUTS);
         run.wait_progress(&members, 100);
-        run.lan.heal();
+        run.lan.heal().expect("the network changes");
         run.wait_ring(&members);
         run.wait_progress(&members, 100);
     }

@@ -79,12 +79,12 @@ fn from_heal_to_one_ring() {
         }
         let (mut spans, mut commands) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            run.lan.partition(&[&[1, 2], &[3, 4, 5]]);
+            run.lan.partition(&[&[1, 2], &[3, 4, 5]]).expect("the network changes");
             let (two, three) = members.split_at(2);
             run.wait("a ring on each side", || are_one_ring(two) && are_one_ring(three));
             thread::sleep(Duration::from_millis(500));
             let before = Instant::now();
-            run.lan.heal();
+            run.lan.heal().expect("the network changes");
             commands.push(before.elapsed());
             run.wait_ring(&members);
             spans.push(last_installation(&members).saturating_duration_since(before));
@@ -125,7 +125,7 @@ fn changes_without_a_fault() {
     }
     let minutes: u64 = variable("NET_LONG_MINUTES", 10);
     let Some(mut run) = Run::new("changes_without_a_fault", 5) else { return };
-    run.lan.lose(10);
+    run.lan.lose(100).expect("the network changes");
     let members = run.start_all(5);
     run.wait_ring(&members);
     members.iter().for_each(|member| member.load());

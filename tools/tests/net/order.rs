@@ -42,7 +42,7 @@ fn run_order(order: Order) {
 #[track_caller]
 fn undisturbed_order(mut run: Run, order: Order) -> bool {
     if order.loss_percent > 0 {
-        run.lan.lose(order.loss_percent);
+        run.lan.lose(10 * order.loss_percent).expect("the network changes");
     }
     let wait = order.members.to_string();
     let members: Vec<Arc<Member>> = (1..=order.members)
@@ -148,7 +148,7 @@ fn safe_messages_until_a_total() {
 fn a_narrow_link() {
     const LINES: u64 = 300;
     let Some(mut run) = Run::new("a_narrow_link", 3) else { return };
-    run.lan.narrow(2, 1280);
+    run.lan.narrow(2, 1280).expect("the network changes");
     let options = ["--wait-members", "3"];
     let members: Vec<Arc<Member>> =
         (1..=3).map(|id| run.start_as(&Spec::new(id).options(&options))).collect();

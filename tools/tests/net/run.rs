@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use roundel::lan::{self, Lan};
+
 use crate::judge;
-use crate::lan::{self, Lan};
 use crate::log::Conf;
 use crate::member::{Member, Name};
 use crate::{say, scale};
@@ -110,7 +111,7 @@ impl Run {
         let directory = directory.join(format!("net-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).expect("cargo's directory is writable");
-        let (lan, lives) = (Lan::new(hosts), Vec::new());
+        let (lan, lives) = (Lan::new(hosts).expect("a network"), Vec::new());
         let run = Self { lan, lives, directory, name, way, started, _serial: serial };
         if way == Way::Uring
             && let Some(reason) = run.uring_refused()

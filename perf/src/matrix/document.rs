@@ -1,0 +1,214 @@
+//! What a matrix writes, and what is read again to compare two.
+
+use serde::{Deserialize, Serialize};
+
+use super::environment::Environment;
+use super::plan::Cell;
+use crate::figures::Percentiles;
+
+/// Name and version of the format.
+pub(crate) const SCHEMA: &str = "roundel.matrix/1";
+
+/// A whole matrix.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct Document {
+    pub(crate) schema: String,
+    pub(crate) environment: Environment,
+    pub(crate) options: Options,
+    pub(crate) cells: Vec<CellResult>,
+}
+
+/// What the matrix was asked for.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub(crate) struct Options {
+    pub(crate) hosts: u16,
+    pub(crate) quick: bool,
+    pub(crate) only: Option<String>,
+    pub(crate) runs: u32,
+    pub(crate) seconds: f64,
+    pub(crate) warmup: f64,
+}
+
+/// A cell and what came of it.
+#[derive(Serialize, Deserialize, Debug)]
+pub(crate) struct CellResult {
+    pub(crate) name: String,
+    pub(crate) cell: Cell,
+    /// Each sender's planned messages a second; `None` at the greatest possible.
+    pub(crate) rate: Option<u64>,
+    /// Medians of the valid runs.
+    pub(crate) figures: Figures,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) floors: Vec<FloorRun>,
+    /// More than half of the runs are.
+    pub(crate) valid: bool,
+    /// Of a run that is not valid, whether the cell is or not.
+    pub(crate) reason: Option<String>,
+}
+
+/// One run of the load, as all its members saw it.
+#[derive(Serialize, Deserialize, Clone, Default, Debug)]
+pub(crate) struct Run {
+    /// Of the member that saw the fewest.
+    pub(crate) msgs_per_s: f64,
+    pub(crate) payload_mbit_per_s: f64,
+    /// Each the greatest of all members': planned send to own delivery.
+    pub(crate) latency_us: Percentiles,
+    pub(crate) lateness_us: Percentiles,
+    pub(crate) rotation_us: Percentiles,
+    /// Of all members together.
+    pub(crate) cpu_us_per_msg: f64,
+    pub(crate) retransmits: u64,
+    pub(crate) socket_drops: u64,
+    /// Of processor time that the host of this virtual machine took, in hundredths.
+    pub(crate) steal_percent: f64,
+    pub(crate) valid: bool,
+    pub(crate) reason: Option<String>,
+}
+
+/// One run of the floor.
+#[derive(Serialize, Deserialize, Clone, Default, Debug)]
+pub(crate) struct FloorRun {
+    pub(crate) msgs_per_s: f64,
+    pub(crate) packets_per_s: f64,
+    pub(crate) rotation_us: Percentiles,
+    pub(crate) cpu_us_per_msg: f64,
+    pub(crate) lost: u64,
+    pub(crate) steal_percent: f64,
+    pub(crate) valid: bool,
+    pub(crate) reason: Option<String>,
+}
+
+/// A figure over the valid runs.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Default, Debug)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Of values in any order; all 0 when there are none.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (Some(min), Some(max)) = (values.first(), values.last()) else {
+            return Self::default();
+        };
+        let (upper, lower) = (values.len() / 2, (values.len() - 1) / 2);
+        Self { median: f64::midpoint(values[lower], values[upper]), min: *min, max: *max }
+    }
+}
+
+/// The figures of a cell.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Default, Debug)]
+pub(crate) struct Figures {
+    pub(crate) msgs_per_s: Spread,
+    pub(crate) payload_mbit_per_s: Spread,
+    pub(crate) floor_msgs_per_s: Option<Spread>,
+    /// Of the two medians.
+    pub(crate) of_floor: Option<f64>,
+    pub(crate) p50_us: Spread,
+    pub(crate) p90_us: Spread,
+    pub(crate) p99_us: Spread,
+    pub(crate) p999_us: Spread,
+    pub(crate) max_us: Spread,
+    pub(crate) cpu_us_per_msg: Spread,
+}
+
+impl Figures {
+    fn of(runs: &[Run], floors: &[FloorRun]) -> Self {
+        let spread = |of: fn(&Run) -> f64| Spread::of(runs.iter().filter(|run| run.valid).map(of));
+        let floors: Vec<f64> =
+            floors.iter().filter(|run| run.valid).map(|run| run.msgs_per_s).collect();
+        let floor_msgs_per_s = (!floors.is_empty()).then(|| Spread::of(floors));
+        let msgs_per_s = spread(|run| run.msgs_per_s);
+        let of_floor = floor_msgs_per_s
+            .filter(|floor| floor.median > 0.0)
+            .map(|floor| msgs_per_s.median / floor.median);
+        Self {
+            msgs_per_s,
+            payload_mbit_per_s: spread(|run| run.payload_mbit_per_s),
+            floor_msgs_per_s,
+            of_floor,
+            p50_us: spread(|run| run.latency_us.p50),
+            p90_us: spread(|run| run.latency_us.p90),
+            p99_us: spread(|run| run.latency_us.p99),
+            p999_us: spread(|run| run.latency_us.p999),
+            max_us: spread(|run| run.latency_us.max),
+            cpu_us_per_msg: spread(|run| run.cpu_us_per_msg),
+        }
+    }
+}
+
+impl CellResult {
+    /// The result of all runs of a cell.
+    pub(crate) fn new(
+        cell: Cell,
+        rate: Option<u64>,
+        runs: Vec<Run>,
+        floors: Vec<FloorRun>,
+    ) -> Self {
+        let valid = runs.iter().filter(|run| run.valid).count() * 2 > runs.len();
+        let reason = runs.iter().find_map(|run| run.reason.clone());
+        let reason = reason.or_else(|| {
+            let floor = floors.iter().find_map(|run| run.reason.clone());
+            floor.map(|reason| format!("the floor: {reason}"))
+        });
+        let figures = Figures::of(&runs, &floors);
+        Self { name: cell.name(), cell, rate, figures, runs, floors, valid, reason }
+    }
+
+    /// The result of a cell that could not be run.
+    pub(crate) fn not_run(cell: Cell, reason: String) -> Self {
+        let result = Self::new(cell, None, Vec::new(), Vec::new());
+        Self { reason: Some(reason), ..result }
+    }
+
+    /// What one member uses of a processor, in hundredths.
+    pub(crate) fn cpu_percent_of_member(&self) -> f64 {
+        let Figures { cpu_us_per_msg, msgs_per_s, .. } = self.figures;
+        cpu_us_per_msg.median * msgs_per_s.median / 1e4 / f64::from(self.cell.members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(msgs_per_s: f64, reason: Option<&str>) -> Run {
+        let reason = reason.map(str::to_owned);
+        Run { msgs_per_s, valid: reason.is_none(), reason, ..Run::default() }
+    }
+
+    #[test]
+    fn medians_are_of_the_middle() {
+        assert_eq!(Spread::of([]), Spread::default());
+        assert_eq!(Spread::of([3.0, 1.0, 9.0]), Spread { median: 3.0, min: 1.0, max: 9.0 });
+        assert_eq!(Spread::of([4.0, 2.0]), Spread { median: 3.0, min: 2.0, max: 4.0 });
+    }
+
+    #[test]
+    fn a_cell_is_valid_when_most_of_its_runs_are() {
+        let lost = Some("lost member 2");
+        let floor = FloorRun { msgs_per_s: 10.0, valid: true, ..FloorRun::default() };
+        let runs = vec![run(4.0, None), run(1.0, lost), run(6.0, None)];
+        let most = CellResult::new(Cell::base(), None, runs, vec![floor]);
+        assert!(most.valid);
+        assert_eq!(most.figures.msgs_per_s, Spread { median: 5.0, min: 4.0, max: 6.0 });
+        assert_eq!(most.figures.of_floor, Some(0.5));
+        assert_eq!(most.reason.as_deref(), lost, "kept all the same");
+        let half =
+            CellResult::new(Cell::base(), None, vec![run(4.0, None), run(1.0, lost)], vec![]);
+        assert!(!half.valid);
+        assert!(!CellResult::not_run(Cell::base(), "no".to_owned()).valid);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let result = CellResult::new(Cell::base(), Some(3), vec![run(4.0, None)], vec![]);
+        let text = serde_json::to_string(&result).unwrap();
+        let read: CellResult = serde_json::from_str(&text).unwrap();
+        assert_eq!((read.cell, read.figures, read.rate), (result.cell, result.figures, Some(3)));
+    }
+}

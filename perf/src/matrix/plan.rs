@@ -1,0 +1,225 @@
+//! Which cells a matrix has: one factor at a time around a base point.
+
+use serde::{Deserialize, Serialize};
+
+/// One combination of factors.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Cell {
+    pub(crate) members: u16,
+    /// Bytes of a message.
+    pub(crate) size: usize,
+    pub(crate) service: String,
+    /// IP MTU of all links.
+    pub(crate) mtu: u32,
+    pub(crate) io: String,
+    pub(crate) idle: String,
+    /// Of datagrams, at each receiver, in thousandths.
+    pub(crate) loss_per_mille: u32,
+    /// `all` or `one`.
+    pub(crate) senders: String,
+    pub(crate) rate: RatePlan,
+}
+
+/// How fast each sender sends.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RatePlan {
+    /// As fast as messages are accepted.
+    Max,
+    /// Messages a second.
+    PerSecond(u64),
+    /// Of what the same cell takes at most without loss, in hundredths.
+    PercentOfMax(u64),
+}
+
+/// Members of the base point.
+pub(crate) const MEMBERS: u16 = 3;
+
+/// The size of the base point: a packet of an Ethernet frame.
+pub(crate) const SIZE: usize = 1350;
+
+/// The MTUs of the base point: that of jumbo frames, and of all others.
+pub(crate) const MTUS: [u32; 2] = [9000, 1500];
+
+pub(crate) const SIZES: [usize; 8] = [64, 256, 1024, SIZE, 4 << 10, 8 << 10, 16 << 10, 64 << 10];
+
+/// Rates of the latency ladder: of each member, then in hundredths of the maximum.
+pub(crate) const RATES: [u64; 3] = [100, 1_000, 10_000];
+pub(crate) const PERCENTS: [u64; 6] = [10, 25, 50, 70, 85, 95];
+
+/// In thousandths.
+pub(crate) const LOSSES: [u32; 4] = [0, 1, 10, 50];
+
+/// The load at which latency is looked at against loss, in hundredths of the maximum.
+pub(crate) const LOSS_LOAD_PERCENT: u64 = 50;
+
+impl Cell {
+    /// The point around which factors change.
+    pub(crate) fn base() -> Self {
+        Self {
+            members: MEMBERS,
+            size: SIZE,
+            service: "agreed".to_owned(),
+            mtu: MTUS[0],
+            io: "auto".to_owned(),
+            idle: "auto".to_owned(),
+            loss_per_mille: 0,
+            senders: "all".to_owned(),
+            rate: RatePlan::Max,
+        }
+    }
+
+    /// What differs from the base point, `base` if nothing: the same in every matrix, so that two
+    /// compare.
+    pub(crate) fn name(&self) -> String {
+        let base = Self::base();
+        let mut parts = Vec::new();
+        let mut tell = |differs: bool, name: &str, value: String| {
+            if differs {
+                parts.push(format!("{name}={value}"));
+            }
+        };
+        tell(self.members != base.members, "members", self.members.to_string());
+        tell(self.size != base.size, "size", self.size.to_string());
+        tell(self.service != base.service, "service", self.service.clone());
+        tell(self.mtu != base.mtu, "mtu", self.mtu.to_string());
+        tell(self.io != base.io, "io", self.io.clone());
+        tell(self.idle != base.idle, "idle", self.idle.clone());
+        tell(self.loss_per_mille != 0, "loss", percent(self.loss_per_mille));
+        tell(self.senders != base.senders, "senders", self.senders.clone());
+        match self.rate {
+            RatePlan::Max => {}
+            RatePlan::PerSecond(rate) => tell(true, "rate", rate.to_string()),
+            RatePlan::PercentOfMax(percent) => tell(true, "rate", format!("{percent}%")),
+        }
+        if parts.is_empty() { "base".to_owned() } else { parts.join(",") }
+    }
+
+    /// The cell whose throughput is the maximum of which this one takes a part; `None` for one
+    /// that takes none.
+    pub(crate) fn maximum(&self) -> Option<Self> {
+        let takes_part = matches!(self.rate, RatePlan::PercentOfMax(_));
+        takes_part.then(|| Self { rate: RatePlan::Max, loss_per_mille: 0, ..self.clone() })
+    }
+
+    /// Whether there is a floor to compare it with: a floor has no rate but its greatest, and
+    /// repairs nothing.
+    pub(crate) fn has_floor(&self) -> bool {
+        self.rate == RatePlan::Max && self.loss_per_mille == 0
+    }
+}
+
+/// A loss for people: `0.1%`.
+pub(crate) fn percent(per_mille: u32) -> String {
+    format!("{}%", f64::from(per_mille) / 10.0)
+}
+
+/// The cells of a matrix of at most so many members, each once, maxima before their parts.
+pub(crate) fn full(hosts: u16) -> Vec<Cell> {
+    let base = Cell::base;
+    let named = str::to_owned;
+    let mut cells = vec![base()];
+    for mtu in MTUS {
+        cells.extend(SIZES.map(|size| Cell { size, mtu, ..base() }));
+        cells.push(Cell { senders: named("one"), mtu, ..base() });
+        cells.extend(["uring", "mmsg"].map(|io| Cell { io: named(io), mtu, ..base() }));
+    }
+    cells.extend((2..=8).map(|members| Cell { members, ..base() }));
+    for service in ["reliable", "fifo", "causal", "safe"] {
+        cells.push(Cell { service: named(service), ..base() });
+    }
+    cells.extend(["spin", "backoff", "park"].map(|idle| Cell { idle: named(idle), ..base() }));
+    for service in ["agreed", "safe"] {
+        let cell = |size, rate| Cell { size, rate, service: named(service), ..base() };
+        for size in [64, SIZE] {
+            cells.extend(RATES.map(|rate| cell(size, RatePlan::PerSecond(rate))));
+        }
+        cells.extend(PERCENTS.map(|percent| cell(SIZE, RatePlan::PercentOfMax(percent))));
+    }
+    for rate in [RatePlan::Max, RatePlan::PercentOfMax(LOSS_LOAD_PERCENT)] {
+        cells.extend(LOSSES.map(|loss_per_mille| Cell { loss_per_mille, rate, ..base() }));
+    }
+    once(cells, hosts)
+}
+
+/// A few of them, of every kind.
+pub(crate) fn quick(hosts: u16) -> Vec<Cell> {
+    let base = Cell::base;
+    let named = str::to_owned;
+    let half = RatePlan::PercentOfMax(LOSS_LOAD_PERCENT);
+    let cells = vec![
+        base(),
+        Cell { mtu: MTUS[1], ..base() },
+        Cell { size: 64, ..base() },
+        Cell { size: 64 << 10, ..base() },
+        Cell { members: 2, ..base() },
+        Cell { members: 5, ..base() },
+        Cell { service: named("safe"), ..base() },
+        Cell { io: named("mmsg"), ..base() },
+        Cell { senders: named("one"), ..base() },
+        Cell { loss_per_mille: 10, ..base() },
+        Cell { rate: RatePlan::PerSecond(1_000), ..base() },
+        Cell { rate: RatePlan::PerSecond(10_000), ..base() },
+        Cell { rate: half, ..base() },
+        Cell { rate: half, loss_per_mille: 10, ..base() },
+    ];
+    once(cells, hosts)
+}
+
+/// Those whose name contains `pattern`, and the maxima that they need.
+pub(crate) fn only(cells: &[Cell], pattern: &str) -> Vec<Cell> {
+    let is_wanted = |cell: &Cell| cell.name().contains(pattern);
+    let maxima: Vec<Cell> =
+        cells.iter().filter(|cell| is_wanted(cell)).filter_map(Cell::maximum).collect();
+    let is_needed = |cell: &&Cell| is_wanted(cell) || maxima.contains(cell);
+    cells.iter().filter(is_needed).cloned().collect()
+}
+
+fn once(cells: Vec<Cell>, hosts: u16) -> Vec<Cell> {
+    let mut kept: Vec<Cell> = Vec::new();
+    for cell in cells {
+        if cell.members <= hosts && !kept.contains(&cell) {
+            kept.push(cell);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_cell_is_there_once_and_its_maximum_before_it() {
+        for cells in [full(8), quick(8), full(3)] {
+            let names: BTreeSet<String> = cells.iter().map(Cell::name).collect();
+            assert_eq!(names.len(), cells.len());
+            for (index, cell) in cells.iter().enumerate() {
+                let Some(maximum) = cell.maximum() else { continue };
+                assert!(cells[..index].contains(&maximum), "{}", cell.name());
+            }
+        }
+        assert_eq!(full(8)[0], Cell::base());
+        assert!((50..=70).contains(&full(8).len()), "{}", full(8).len());
+        assert!(full(3).iter().all(|cell| cell.members <= 3));
+    }
+
+    #[test]
+    fn names_say_what_differs() {
+        assert_eq!(Cell::base().name(), "base");
+        let cell =
+            Cell { size: 64, loss_per_mille: 1, rate: RatePlan::PercentOfMax(50), ..Cell::base() };
+        assert_eq!(cell.name(), "size=64,loss=0.1%,rate=50%");
+    }
+
+    #[test]
+    fn a_pattern_brings_the_maxima_that_it_needs() {
+        let names =
+            |pattern| -> Vec<String> { only(&full(8), pattern).iter().map(Cell::name).collect() };
+        assert_eq!(names("service=safe,rate=25%"), ["service=safe", "service=safe,rate=25%"]);
+        assert_eq!(names("io=mmsg"), ["io=mmsg", "mtu=1500,io=mmsg"]);
+        assert!(names("no such").is_empty());
+    }
+}

@@ -1,0 +1,74 @@
+//! A matrix of two cells on hosts of its own, and what compare says of it. Needs root. Nothing here
+//! is about how fast.
+#![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn perf(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_roundel-perf")).args(args).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Measures a throughput and a rate, and gives what was written.
+fn measure(output: &Path) -> (Value, String) {
+    let file = output.to_str().unwrap();
+    let args = ["matrix", "--quick", "--hosts", "3", "--only", "rate=1000", "--runs", "1"];
+    let ended = perf(&[&args[..], &["--seconds", "0.2", "--json", "--output", file]].concat());
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{told}");
+    let events = lines(&ended);
+    assert_eq!(events[0]["schema"], "roundel.matrix/1");
+    assert_eq!(events[events.len() - 1]["event"], "summary");
+    let data = fs::read(format!("{file}.json")).unwrap();
+    let page = fs::read_to_string(format!("{file}.html")).unwrap();
+    (serde_json::from_slice(&data).unwrap(), page)
+}
+
+#[test]
+fn two_cells_on_hosts_of_its_own() {
+    if let Some(reason) = roundel::lan::missing() {
+        // Not `eprintln!`, which the test harness swallows.
+        let _ = writeln!(std::io::stderr(), "two_cells_on_hosts_of_its_own skipped: {reason}");
+        let refused = perf(&["matrix", "--quick"]);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("fix:"));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let before = folder.path().join("before");
+    let (document, page) = measure(&before);
+    let cells = document["cells"].as_array().unwrap();
+    let names: Vec<&str> = cells.iter().map(|cell| cell["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["rate=1000", "rate=10000"]);
+    for cell in cells {
+        // A busy host may miss the planned rate: that is said, and the cell is there.
+        assert!(cell["valid"] == true || cell["reason"].is_string(), "{cell}");
+        assert_eq!(cell["runs"].as_array().unwrap().len(), 1);
+    }
+    assert!(page.contains("rate=10000") && page.contains("<svg"));
+
+    let after = folder.path().join("after");
+    measure(&after);
+    let files = [before, after].map(|file| format!("{}.json", file.display()));
+    let compared = perf(&["compare", "--json", &files[0], &files[1]]);
+    assert!(compared.status.success());
+    assert_eq!(lines(&compared)[0]["schema"], "roundel.compare/1");
+}
+
+#[test]
+fn what_cannot_be_used_is_refused() {
+    let refused = perf(&["matrix", "--hosts", "2"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let missing = perf(&["compare", "no-such.json", "no-such.json"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("fix:"));
+}
