@@ -89,9 +89,15 @@ impl Batch {
         if self.packer.push(payload) {
             return Ok(());
         }
-        // It fills more than a packet.
-        let whole = Messages::One(Bytes::copy_from_slice(payload));
-        self.offer(whole).map_err(|(_, error)| error)
+        // It fills more than a packet. Once copied it stays here when there is no room: a push that
+        // is tried again must not copy it again.
+        match self.offer(Messages::One(Bytes::copy_from_slice(payload))) {
+            Err((messages, BatchError::Full)) => {
+                self.waiting = Some(messages);
+                Ok(())
+            }
+            outcome => outcome.map_err(|(_, error)| error),
+        }
     }
 
     /// Has everything accepted that was pushed, waiting for room as long as it takes.

@@ -253,22 +253,28 @@ fn a_dropped_batch_hands_over_what_it_has() {
     assert_eq!(got, [b"one"]);
 }
 
-/// Nobody reads: a batch is refused at a bound, and nothing it took is lost.
+/// Nobody reads: a batch is refused at a bound, and nothing it took is lost, whether messages share
+/// packets or fill several.
 #[test]
 fn a_batch_ends_at_the_queues_bounds() {
     let state = tempfile::tempdir().unwrap();
-    let mut node = join(&cluster("full-batch"), state.path(), 35);
-    let mut batch = node.publisher().batch(Service::Agreed);
-    let mut pushed = 0_u64;
-    while batch.try_push(&[7; 1_000]) != Err(BatchError::Full) {
-        pushed += 1;
-        assert!(pushed < 1_000_000, "nothing is refused");
+    for bytes in [1_000, 70_000] {
+        let mut node = join(&cluster("full-batch"), state.path(), 35);
+        let mut batch = node.publisher().batch(Service::Agreed);
+        let payload = vec![7; bytes];
+        let mut pushed = 0_u64;
+        while batch.try_push(&payload) != Err(BatchError::Full) {
+            pushed += 1;
+            assert!(pushed < 1_000_000, "nothing is refused");
+        }
+        assert!(!batch.is_empty(), "who waits for room has something to wait with");
+        let mut received = 0;
+        receive(&mut node, |event| {
+            received += u64::from(matches!(event, Event::Message(_)));
+            let _ = batch.try_flush();
+            received == pushed
+        });
+        assert!(batch.is_empty());
+        let _ = node.leave(Duration::from_secs(1));
     }
-    let mut received = 0;
-    receive(&mut node, |event| {
-        received += u64::from(matches!(event, Event::Message(_)));
-        let _ = batch.try_flush();
-        received == pushed
-    });
-    assert!(batch.is_empty());
 }
