@@ -68,6 +68,7 @@ fn judge(output: &Output, size: u64, service: &str, open_loop: bool) -> (String,
         "msgs_per_s",
         "payload_mbit_per_s",
         "cpu_us_per_msg",
+        "system_calls_per_msg",
         "retransmits",
         "socket_drops",
     ] {

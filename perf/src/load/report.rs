@@ -35,6 +35,8 @@ pub(crate) struct Report {
     lateness_us: Option<Percentiles>,
     rotation_us: Percentiles,
     cpu_us_per_msg: f64,
+    /// Of the data worker; looking for more without finding any is some of them.
+    system_calls_per_msg: f64,
     retransmits: u64,
     token_retransmits: u64,
     socket_drops: u64,
@@ -61,6 +63,10 @@ impl Report {
             lateness_us: (!is_max).then(|| Percentiles::of(&measured.lateness)),
             rotation_us: Percentiles::of_rotations(&measured.rotations()),
             cpu_us_per_msg: rounded(measured.cpu.as_secs_f64() * 1e6 / messages, 1e4),
+            system_calls_per_msg: rounded(
+                measured.counted("link_system_calls") as f64 / messages,
+                1e6,
+            ),
             retransmits: measured.counted("packets_retransmitted"),
             token_retransmits: measured.counted("token_retransmits"),
             socket_drops: measured.counted("kernel_drops_data")
@@ -91,6 +97,7 @@ impl Report {
             lateness_us: None,
             rotation_us: Percentiles::default(),
             cpu_us_per_msg: 0.0,
+            system_calls_per_msg: 0.0,
             retransmits: 0,
             token_retransmits: 0,
             socket_drops: 0,
@@ -136,8 +143,13 @@ impl Report {
                 "  {what:<12} p50 {p50} µs, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max} ({note})"
             )?;
         }
-        let Self { cpu_us_per_msg, retransmits, token_retransmits, socket_drops, .. } = self;
-        writeln!(out, "  processor    {cpu_us_per_msg:.3} µs a message")?;
+        let Self { cpu_us_per_msg, system_calls_per_msg, .. } = self;
+        writeln!(
+            out,
+            "  processor    {cpu_us_per_msg:.3} µs and {system_calls_per_msg:.4} system calls of \
+             the ring a message"
+        )?;
+        let Self { retransmits, token_retransmits, socket_drops, .. } = self;
         writeln!(
             out,
             "  repaired     {retransmits} packets and {token_retransmits} tokens sent again; \
