@@ -182,8 +182,11 @@ impl Rotation {
     pub(super) fn patience(&self, params: &Params, retransmits: u32, idle: bool) -> Duration {
         let ceiling = params.token_retransmit();
         let measured = self.measured.unwrap_or(ceiling) * 2;
-        let patience = (measured.max(PATIENCE_MIN) * (1 << retransmits.min(8))).min(ceiling);
-        if idle && retransmits == 0 { patience + params.hold } else { patience }
+        if idle && retransmits == 0 {
+            // No hurry, and threads that sleep take longer: who has work ends it.
+            return params.hold + ceiling;
+        }
+        (measured.max(PATIENCE_MIN) * (1 << retransmits.min(8))).min(ceiling)
     }
 
     /// There is work: a token that I sent is no longer expected to be held.
