@@ -4,8 +4,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use roundel_ring::epoch::Start;
 use roundel_ring::id::{Epoch, NodeId};
@@ -48,6 +50,11 @@ pub enum StateError {
     },
 }
 
+/// How long a held lock is tried for, and the pause between two tries. A member that was dropped or
+/// killed holds it until its disk thread, or the kernel, has noticed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
 /// One member's place on disk, locked while this value lives.
 #[derive(Debug)]
 pub(crate) struct StateDir {
@@ -57,7 +64,8 @@ pub(crate) struct StateDir {
 }
 
 impl StateDir {
-    /// Opens, and makes where missing, `root/<cluster>/<id>.*`.
+    /// Opens, and makes where missing, `root/<cluster>/<id>.*`; waits a moment for a life before
+    /// that is just ending.
     pub(crate) fn open(root: &Path, cluster: &str, id: NodeId) -> Result<Self, StateError> {
         let directory = root.join(file_name(cluster));
         let failed = |path: &Path, action, error| {
@@ -66,10 +74,13 @@ impl StateDir {
         };
         fs::create_dir_all(&directory).map_err(|e| failed(&directory, "made", e))?;
         let lock_path = directory.join(format!("{id}.lock"));
-        let lock = OpenOptions::new().create(true).append(true).open(&lock_path);
-        let lock = lock.map_err(|e| failed(&lock_path, "opened", e))?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| {
-            StateError::Locked { id, cluster: cluster.to_owned(), path: lock_path.clone() }
+        let file = OpenOptions::new().create(true).append(true).open(&lock_path);
+        let file = file.map_err(|e| failed(&lock_path, "opened", e))?;
+        let lock = lock(file).map_err(|errno| match errno {
+            Errno::EWOULDBLOCK => {
+                StateError::Locked { id, cluster: cluster.to_owned(), path: lock_path.clone() }
+            }
+            errno => failed(&lock_path, "locked", errno.into()),
         })?;
         let epoch_path = directory.join(format!("{id}.epoch"));
         Ok(Self { directory, epoch_path, _lock: lock })
@@ -110,6 +121,17 @@ impl StateDir {
         file.sync_all()?;
         fs::rename(&fresh, &self.epoch_path)?;
         File::open(&self.directory)?.sync_all()
+    }
+}
+
+fn lock(mut file: File) -> Result<Flock<File>, Errno> {
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((back, Errno::EWOULDBLOCK)) if Instant::now() < give_up => file = back,
+            outcome => return outcome.map_err(|(_, errno)| errno),
+        }
+        sleep(LOCK_PAUSE);
     }
 }
 
@@ -159,6 +181,18 @@ mod tests {
         assert!(StateDir::open(root.path(), "d", NodeId(1)).is_ok());
         drop(held);
         assert!(StateDir::open(root.path(), "c", NodeId(1)).is_ok());
+    }
+
+    #[test]
+    fn a_life_that_is_just_ending_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let ending = StateDir::open(root.path(), "c", NodeId(1)).unwrap();
+        let end = std::thread::spawn(move || {
+            sleep(20 * LOCK_PAUSE);
+            drop(ending);
+        });
+        assert!(StateDir::open(root.path(), "c", NodeId(1)).is_ok());
+        end.join().unwrap();
     }
 
     #[test]

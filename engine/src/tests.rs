@@ -67,7 +67,7 @@ impl Cluster {
         let trace = self.root.path().join(format!("{}.{}.jsonl", host, self.lives));
         let builder = Builder::new("by-hand").drive(DriveMode::Inline).trace(&trace);
         let id = NodeId(u32::from(host));
-        let state = open_state(self.root.path(), id);
+        let state = StateDir::open(self.root.path(), "by-hand", id).unwrap();
         let opened = Opened { data, control, neighbours: None, notices: Vec::new() };
         let started = start_over(&builder, id, interface(*token.ip()), opened, state);
         self.nodes[node] = Some(started.unwrap());
@@ -162,18 +162,6 @@ impl Cluster {
             }
         }
         histories
-    }
-}
-
-/// The life before holds its lock until its disk thread has noticed the end.
-fn open_state(root: &Path, id: NodeId) -> StateDir {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match StateDir::open(root, "by-hand", id) {
-            Ok(state) => return state,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-        std::thread::yield_now();
     }
 }
 
