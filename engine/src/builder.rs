@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use roundel_ring::id::NodeId;
 use roundel_ring::params::{Params, ParamsError};
-use roundel_transport::{Interface, InterfaceError, Io, Mode, OpenError, Settings, Wanted};
+use roundel_ring::wire::ClusterTag;
+use roundel_transport::{
+    Interface, InterfaceError, Io, Mode, OpenError, Settings, SocketKind, Wanted,
+};
 
 use crate::idle::IdleStrategy;
 use crate::member;
@@ -88,6 +91,7 @@ pub struct Builder {
     pub(crate) unicast_port: Option<u16>,
     pub(crate) multicast_loop: Option<bool>,
     pub(crate) peers: Option<Vec<SocketAddrV4>>,
+    pub(crate) socket: SocketKind,
     pub(crate) io: Io,
     pub(crate) gso: bool,
     pub(crate) pin: Pin,
@@ -111,6 +115,7 @@ impl Builder {
             unicast_port: None,
             multicast_loop: None,
             peers: None,
+            socket: SocketKind::Udp,
             io: Io::Auto,
             gso: true,
             pin: Pin::Auto,
@@ -174,6 +179,13 @@ impl Builder {
     #[must_use]
     pub fn unicast(mut self, peers: Vec<SocketAddrV4>) -> Self {
         self.peers = Some(peers);
+        self
+    }
+
+    /// What carries the data, the same at every member: those of another kind never meet.
+    #[must_use]
+    pub const fn socket(mut self, kind: SocketKind) -> Self {
+        self.socket = kind;
         self
     }
 
@@ -266,6 +278,17 @@ impl Builder {
         state.or_else(home).map(|root| root.join("roundel")).ok_or(JoinError::NoStateDir)
     }
 
+    /// By what members know each other's frames. Who sends data by other means than the rest
+    /// would be of no use in one ring with them, so it is no part of the same cluster.
+    pub(crate) fn cluster_tag(&self) -> ClusterTag {
+        match self.socket {
+            SocketKind::Udp => ClusterTag::of(&self.cluster),
+            SocketKind::Raw(protocol) => {
+                ClusterTag::of(&format!("{}\0raw {protocol}", self.cluster))
+            }
+        }
+    }
+
     pub(crate) fn settings(&self, interface: &Interface) -> Settings {
         let mode = match self.peers {
             Some(_) => Mode::Unicast,
@@ -277,6 +300,7 @@ impl Builder {
         settings.port = self.port;
         settings.unicast_port = self.unicast_port;
         settings.multicast_loop = self.multicast_loop.unwrap_or(interface.loopback);
+        settings.socket = self.socket;
         settings.io = self.io;
         settings.gso = self.gso;
         settings.gro = self.gso;

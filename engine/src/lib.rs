@@ -69,7 +69,7 @@ pub use roundel_ring::service::Service;
 pub use roundel_transport::lan;
 #[cfg(feature = "bare")]
 pub use roundel_transport::{Counters, DataLink, Destination, Frame, KernelDrops};
-pub use roundel_transport::{Interface, Io, IoInUse, Wanted};
+pub use roundel_transport::{Interface, Io, IoInUse, NotFree, RawProtocol, SocketKind, Wanted};
 pub use shared::EndReason;
 pub use state_dir::StateError;
 pub use worker::SlowConsumer;

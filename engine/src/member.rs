@@ -14,7 +14,7 @@ use roundel_ring::id::NodeId;
 use roundel_ring::ordering::Identity;
 use roundel_ring::params::Params;
 use roundel_ring::roster::{Endpoint, Member};
-use roundel_ring::wire::{ClusterTag, MTU_MAX_BYTES, MTU_MIN_BYTES, frame_bytes_max};
+use roundel_ring::wire::{MTU_MAX_BYTES, MTU_MIN_BYTES, frame_bytes_max};
 use roundel_transport::{Interface, Opened, Waker, open};
 use tracing::warn;
 
@@ -63,7 +63,7 @@ pub(crate) fn start_over(
     // Durable before anything leaves: from here on this life is known by its epoch.
     let start = state.start()?;
     let member = Member { id, incarnation: start.incarnation, endpoint: endpoint(&opened) };
-    let identity = Identity { member, cluster: ClusterTag::of(&builder.cluster), mtu_bytes };
+    let identity = Identity { member, cluster: builder.cluster_tag(), mtu_bytes };
     assemble(builder, opened, state, start, identity, interface)
 }
 

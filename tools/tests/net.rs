@@ -6,7 +6,7 @@
 //! bounded so that a ring that never comes is a failure.
 //!
 //! Variables:
-//! - `NET_WAY=uring|mmsg|unicast`: run every scenario that way (default `--io auto`, multicast).
+//! - `NET_WAY=uring|mmsg|unicast|raw`: run every scenario that way (default `--io auto`, multicast).
 //! - `NET_LINES=600`: lines of each member in runs about the order; loads grow along with it.
 //! - `NET_LONG=1`: measure as well (`measure.rs`), in minutes; figures are printed.
 //! - `NET_LONG_MINUTES=10`: how long the ring is watched for changes without a fault.

@@ -13,7 +13,6 @@ use crate::frame::{Destination, Frame};
 use crate::impair::{Faults, Impairment};
 use crate::inbox::Lane;
 use crate::memory::ControlPort;
-use crate::open::group;
 use crate::outbox::Group;
 use crate::sockets::Pair;
 use crate::waker::{Waker, wait_for};
@@ -45,13 +44,13 @@ pub struct ControlLink {
 
 impl ControlLink {
     pub(crate) fn over_sockets(pair: Pair) -> io::Result<Self> {
-        let port = Port::Sockets { group: pair.group, own: pair.own };
-        let group = group(pair.group_address);
+        let group = pair.to_group();
+        let port = Port::Sockets { group: pair.group.map(Into::into), own: pair.own.into() };
         Ok(Self::new(port, group, pair.own_address, Waker::new()?))
     }
 
     pub(crate) fn in_memory(port: ControlPort, own: SocketAddrV4, waker: Waker) -> Self {
-        Self::new(Port::Memory(port), group(None), own, waker)
+        Self::new(Port::Memory(port), Group::Peers(Vec::new()), own, waker)
     }
 
     fn new(port: Port, group: Group, own: SocketAddrV4, waker: Waker) -> Self {
@@ -103,7 +102,7 @@ impl ControlLink {
         };
         match (to, &self.group) {
             (Destination::Member(address), _) => send_to(address),
-            (Destination::Group, Group::Multicast(address)) => send_to(*address),
+            (Destination::Group, Group::Multicast { address, .. }) => send_to(*address),
             (Destination::Group, Group::Peers(peers)) => peers.iter().for_each(|to| send_to(*to)),
         }
     }

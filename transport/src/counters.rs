@@ -16,6 +16,11 @@ pub struct Counters {
     pub truncated_datagrams: u64,
     /// Received datagrams given up because this link sent them itself.
     pub own_datagrams: u64,
+    /// Received datagrams for another group or port, on raw sockets.
+    pub foreign_datagrams: u64,
+    /// Received datagrams too short or changed on the way, on raw sockets; with UDP the kernel
+    /// gives them up itself.
+    pub damaged_datagrams: u64,
     /// Received datagrams that were copied, because all receive buffers were held.
     pub copied_datagrams: u64,
     /// Times that receiving stopped, because receive buffers and copies were held up to their

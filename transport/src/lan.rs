@@ -16,6 +16,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use thiserror::Error;
 
+use crate::raw::RawProtocol;
+
 /// Every namespace's name begins so; the process that made it comes next.
 const PREFIX: &str = "roundel-net-";
 
@@ -173,7 +175,9 @@ impl Lan {
     /// # Errors
     /// That the kernel refuses it.
     pub fn lose(&self, per_mille: u32) -> Result<(), LanError> {
-        let rule = format!("meta l4proto udp numgen random mod 1000 < {per_mille} drop");
+        let carriers = format!("udp, {}", RawProtocol::default());
+        let rule =
+            format!("meta l4proto {{ {carriers} }} numgen random mod 1000 < {per_mille} drop");
         let chain = "type filter hook input priority 0";
         let table = table("inet", "loss", chain, &[rule]);
         self.hosts().try_for_each(|host| nft(&self.namespace(host), &table))

@@ -20,6 +20,7 @@ mod notice;
 mod open;
 mod outbox;
 mod pool;
+mod raw;
 mod settings;
 mod sockets;
 #[allow(
@@ -43,5 +44,6 @@ pub use memory::Network;
 pub use neighbours::Neighbours;
 pub use notice::{Notice, UringError};
 pub use open::{OpenError, Opened, open};
-pub use settings::{Io, IoInUse, MemoryBounds, Mode, Settings};
+pub use raw::{NotFree, RawProtocol};
+pub use settings::{Io, IoInUse, MemoryBounds, Mode, Settings, SocketKind};
 pub use waker::Waker;

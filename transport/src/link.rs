@@ -1,12 +1,12 @@
 //! The link of the thread that orders messages.
 
-use std::net::{SocketAddrV4, UdpSocket};
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags};
-use socket2::SockRef;
+use socket2::Socket;
 
 use crate::counters::Counters;
 use crate::frame::{Destination, Frame, kernel_bytes};
@@ -233,7 +233,7 @@ impl DataLink {
     #[must_use]
     pub fn kernel_drops(&self) -> KernelDrops {
         let (group, own) = self.sockets();
-        let drops = |socket: Option<&UdpSocket>| {
+        let drops = |socket: Option<&Socket>| {
             socket.map_or(0, |socket| options::drops(socket.as_fd()).unwrap_or(0))
         };
         if group.is_none() {
@@ -247,7 +247,7 @@ impl DataLink {
     #[must_use]
     pub fn receive_frames_max(&self, frame_bytes: usize) -> Option<u32> {
         let (group, own) = self.sockets();
-        let socket = SockRef::from(group.or(own)?);
+        let socket = group.or(own)?;
         // As the kernel counts it, twice what was asked for.
         let buffer_bytes = socket.recv_buffer_size().ok()?;
         Some(u32::try_from(buffer_bytes / kernel_bytes(frame_bytes)).unwrap_or(u32::MAX))
@@ -278,7 +278,7 @@ impl DataLink {
     /// Offers the plan to the kernel.
     fn transmit(&mut self) {
         self.errnos.clear();
-        self.messages.build(&self.outbox, &self.plan);
+        self.messages.build(&self.outbox, &self.plan, self.own.port());
         let (messages, errnos) = (&mut self.messages, &mut self.errnos);
         match &mut self.backend {
             Backend::Uring(uring) => {
@@ -329,7 +329,7 @@ impl DataLink {
     }
 
     /// The group's socket and the own one.
-    fn sockets(&self) -> (Option<&UdpSocket>, Option<&UdpSocket>) {
+    fn sockets(&self) -> (Option<&Socket>, Option<&Socket>) {
         match &self.backend {
             Backend::Uring(uring) => (uring.group(), Some(uring.own())),
             Backend::Mmsg(mmsg) => (mmsg.group(), Some(mmsg.own())),

@@ -11,7 +11,7 @@ use crate::counters::{ControlCounters, Counters};
 use crate::frame::{Destination, Frame};
 use crate::inbox::{Inbox, Lane};
 use crate::link::{Backend, DataLink};
-use crate::outbox::{Group, Outbox, Segmenting};
+use crate::outbox::{Group, Outbox, Segmenting, Via};
 use crate::waker::Waker;
 
 /// Frames that wait at one socket at most; more are dropped and counted, as a kernel does.
@@ -80,7 +80,7 @@ impl Network {
         let control_port =
             ControlPort(Port { network: self.clone(), own: control, of: |hub| &mut hub.control });
         let segmenting = Segmenting { on: false, frame_bytes_max: 0 };
-        let group = Group::Multicast(GROUP);
+        let group = Group::Multicast { address: GROUP, via: Via::Own };
         let data = DataLink::new(Backend::Memory(data), token, group, segmenting, data_waker);
         Ok((data, ControlLink::in_memory(control_port, control, control_waker)))
     }

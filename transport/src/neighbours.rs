@@ -1,24 +1,27 @@
 //! Other members on this host, and whether they hear what this one multicasts.
 
 use std::io;
-use std::net::{SocketAddrV4, UdpSocket};
+use std::net::SocketAddrV4;
+
+use socket2::Socket;
 
 /// Turns the loop of multicasts to this host on once another member of this host listens to the
 /// group, so that members alone on their host do not pay for it.
 #[derive(Debug)]
 pub struct Neighbours {
-    senders: Vec<UdpSocket>,
+    senders: Vec<Socket>,
     group: SocketAddrV4,
     looped: bool,
 }
 
 impl Neighbours {
-    pub(crate) fn new(
-        senders: [&UdpSocket; 2],
+    /// `senders` multicast; every member listens to `group`.
+    pub(crate) fn new<'a>(
+        senders: impl Iterator<Item = &'a Socket>,
         group: SocketAddrV4,
         looped: bool,
     ) -> io::Result<Self> {
-        let senders = senders.into_iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?;
+        let senders = senders.map(Socket::try_clone).collect::<io::Result<_>>()?;
         Ok(Self { senders, group, looped })
     }
 
@@ -48,7 +51,7 @@ fn listeners(group: SocketAddrV4) -> usize {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use socket2::{Domain, Socket, Type};
+    use socket2::{Domain, Type};
 
     use super::*;
 
@@ -61,11 +64,12 @@ mod tests {
 
     #[test]
     fn the_loop_is_turned_on_with_the_second_listener() {
-        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sender = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        sender.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         sender.set_multicast_loop_v4(false).unwrap();
-        let port = sender.local_addr().unwrap().port();
+        let port = sender.local_addr().unwrap().as_socket_ipv4().unwrap().port();
         let group = SocketAddrV4::new(Ipv4Addr::new(239, 192, 3, 4), port);
-        let mut neighbours = Neighbours::new([&sender, &sender], group, false).unwrap();
+        let mut neighbours = Neighbours::new([&sender].into_iter(), group, false).unwrap();
         let _mine = listener(group);
         assert!(!neighbours.look(), "alone");
         let _other = listener(group);

@@ -11,10 +11,10 @@ use crate::inbox::Lane;
 use crate::link::{Backend, DataLink};
 use crate::neighbours::Neighbours;
 use crate::notice::{Notice, UringError};
-use crate::outbox::{Group, Segmenting};
+use crate::outbox::{Segmenting, Via};
 use crate::settings::{Io, MemoryBounds, Settings};
 use crate::sockets::{Pair, Sockets};
-use crate::sys::intake::{IntakeTerms, SocketTerms};
+use crate::sys::intake::{Framing, IntakeTerms, SocketTerms};
 use crate::sys::mmsg::Mmsg;
 use crate::sys::uring::Uring;
 use crate::waker::Waker;
@@ -52,6 +52,15 @@ pub enum OpenError {
         /// Why.
         error: io::Error,
     },
+    /// The process may not have raw sockets.
+    #[error(
+        "--socket raw needs CAP_NET_RAW, which this process lacks; fix: setcap cap_net_raw+ep on \
+         the program, AmbientCapabilities=CAP_NET_RAW in its unit, or --socket udp"
+    )]
+    RawForbidden,
+    /// Raw sockets in unicast mode.
+    #[error("raw sockets carry multicast only; fix: --mode multicast, or --socket udp")]
+    RawUnicast,
     /// The group cannot be joined.
     #[error(
         "group {group} cannot be joined on {interface}: {error}; fix: raise \
@@ -104,22 +113,17 @@ pub struct Opened {
 pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
     let Sockets { data, control, mut notices } = Sockets::open(settings)?;
     let own = data.own_address;
-    let neighbours = data
-        .group_address
-        .map(|group| Neighbours::new([&data.own, &control.own], group, settings.multicast_loop));
+    let senders = data.senders().chain(control.senders());
+    let neighbours =
+        control.group_address.map(|group| Neighbours::new(senders, group, settings.multicast_loop));
     let neighbours = neighbours.transpose().map_err(OpenError::Files)?;
-    let group = group(data.group_address);
+    let group = data.to_group();
     let waker = Waker::new().map_err(OpenError::Files)?;
     let backend = backend(data, settings, &waker, &mut notices)?;
     let segmenting = Segmenting { on: settings.gso, frame_bytes_max: frame_bytes_max(settings) };
     let data = DataLink::new(backend, own, group, segmenting, waker);
     let control = ControlLink::over_sockets(control).map_err(OpenError::Files)?;
     Ok(Opened { data, control, neighbours, notices })
-}
-
-/// Where to send to all: the group, or peers that are set later.
-pub(crate) fn group(address: Option<SocketAddrV4>) -> Group {
-    address.map_or_else(|| Group::Peers(Vec::new()), Group::Multicast)
 }
 
 fn backend(
@@ -136,11 +140,14 @@ fn backend(
     }
     match Uring::new(own, group, waker.clone()) {
         Ok(uring) => Ok(Backend::Uring(Box::new(uring))),
-        Err((error, own, group)) if settings.io == Io::Auto => {
+        Err(refused) => {
+            let (error, own, group) = *refused;
+            if settings.io == Io::Uring {
+                return Err(error.into());
+            }
             notices.push(Notice::NoUring(error));
             Ok(Backend::Mmsg(Box::new(Mmsg::new(own, group))))
         }
-        Err((error, ..)) => Err(error.into()),
     }
 }
 
@@ -153,9 +160,14 @@ fn frame_bytes_max(settings: &Settings) -> usize {
 
 /// How the own socket and the group's receive.
 fn terms(pair: &Pair, settings: &Settings) -> (IntakeTerms, IntakeTerms) {
-    let data_bytes_max = if settings.gro { DATAGRAM_BYTES_MAX } else { settings.frame_bytes_max };
+    let (framing, super_packets) = match (pair.via, pair.group_address) {
+        (Via::Raw, Some(group)) => (Framing::Raw { group }, false),
+        _ => (Framing::Udp, settings.gro),
+    };
+    let data_bytes_max = if super_packets { DATAGRAM_BYTES_MAX } else { settings.frame_bytes_max };
     let data = IntakeTerms {
         lane: Lane::Data,
+        framing,
         // In unicast mode nobody sends to itself but on purpose.
         own: pair.group.as_ref().map(|_| pair.own_address),
         datagram_bytes_max: data_bytes_max,
@@ -166,6 +178,7 @@ fn terms(pair: &Pair, settings: &Settings) -> (IntakeTerms, IntakeTerms) {
     }
     let token = IntakeTerms {
         lane: Lane::Token,
+        framing: Framing::Udp,
         own: None,
         datagram_bytes_max: settings.frame_bytes_max,
         bounds: TOKEN_BOUNDS,

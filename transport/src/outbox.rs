@@ -48,20 +48,37 @@ pub(crate) struct Planned {
     pub(crate) first: usize,
     pub(crate) count: usize,
     pub(crate) to: SocketAddrV4,
+    pub(crate) via: Via,
+}
+
+/// Which socket sends a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Via {
+    /// The own one.
+    Own,
+    /// The group's, which is raw.
+    Raw,
 }
 
 /// Where [`Destination::Group`] is.
 #[derive(Debug)]
 pub(crate) enum Group {
-    Multicast(SocketAddrV4),
+    Multicast { address: SocketAddrV4, via: Via },
     Peers(Vec<SocketAddrV4>),
 }
 
 impl Group {
     fn addresses(&self) -> &[SocketAddrV4] {
         match self {
-            Self::Multicast(address) => std::slice::from_ref(address),
+            Self::Multicast { address, .. } => std::slice::from_ref(address),
             Self::Peers(peers) => peers,
+        }
+    }
+
+    fn via(&self) -> Via {
+        match self {
+            Self::Multicast { via, .. } => *via,
+            Self::Peers(_) => Via::Own,
         }
     }
 }
@@ -124,9 +141,12 @@ impl Outbox {
         plan.clear();
         let mut first = 0;
         while first < self.frames.len() {
-            let count = self.run(first, segmenting);
-            let mut send_to = |to| plan.push(Planned { first, count, to });
-            match self.frames[first].to {
+            let to = self.frames[first].to;
+            let via = if to == Destination::Group { group.via() } else { Via::Own };
+            // Super-packets are UDP's.
+            let count = if via == Via::Own { self.run(first, segmenting) } else { 1 };
+            let mut send_to = |to| plan.push(Planned { first, count, to, via });
+            match to {
                 Destination::Member(address) => send_to(address),
                 Destination::Group => group.addresses().iter().for_each(|to| send_to(*to)),
             }
@@ -240,6 +260,7 @@ mod tests {
 
     const A: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
     const B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2);
+    const MULTICAST: Group = Group::Multicast { address: A, via: Via::Own };
     const ON: Segmenting = Segmenting { on: true, frame_bytes_max: 9000 };
 
     fn outbox(frames: &[(Destination, usize)]) -> Outbox {
@@ -253,7 +274,7 @@ mod tests {
 
     fn counts(outbox: &Outbox, segmenting: Segmenting) -> Vec<usize> {
         let mut plan = Vec::new();
-        outbox.plan(&Group::Multicast(A), segmenting, &mut plan);
+        outbox.plan(&MULTICAST, segmenting, &mut plan);
         let ends = plan.iter().map(|planned| planned.first + planned.count);
         let begins = plan.iter().map(|planned| planned.first);
         assert!(begins.skip(1).eq(ends.take(plan.len() - 1)), "in order, nothing left out");
@@ -298,10 +319,25 @@ mod tests {
         ]);
         let mut plan = Vec::new();
         outbox.plan(&Group::Peers(vec![A, B]), ON, &mut plan);
-        let planned = |first, count, to| Planned { first, count, to };
+        let planned = |first, count, to| Planned { first, count, to, via: Via::Own };
         assert_eq!(plan, [planned(0, 2, A), planned(0, 2, B), planned(2, 1, A)]);
         outbox.plan(&Group::Peers(vec![]), ON, &mut plan);
         assert_eq!(plan, [planned(2, 1, A)]);
+    }
+
+    #[test]
+    fn frames_for_a_raw_group_go_alone_and_others_by_udp() {
+        let outbox = outbox(&[
+            (Destination::Group, 9),
+            (Destination::Group, 9),
+            (Destination::Member(B), 9),
+            (Destination::Member(B), 9),
+        ]);
+        let mut plan = Vec::new();
+        outbox.plan(&Group::Multicast { address: A, via: Via::Raw }, ON, &mut plan);
+        let planned = |first, count, to, via| Planned { first, count, to, via };
+        let raw = |first| planned(first, 1, A, Via::Raw);
+        assert_eq!(plan, [raw(0), raw(1), planned(2, 2, B, Via::Own)]);
     }
 
     #[test]
@@ -323,7 +359,7 @@ mod tests {
         let outbox = outbox(&[(Destination::Group, 9), (Destination::Group, 9)]);
         let (mut plan, mut segmenting) = (Vec::new(), ON);
         let mut counters = Counters::default();
-        outbox.plan(&Group::Multicast(A), ON, &mut plan);
+        outbox.plan(&MULTICAST, ON, &mut plan);
         outbox.judge(&mut plan, &[errno], again, &mut segmenting, &mut counters);
         (plan, segmenting, counters)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use crate::interface::Interface;
+use crate::raw::RawProtocol;
 
 /// How the members of a cluster reach all others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +17,17 @@ pub enum Mode {
     /// By one datagram to each peer. Data and tokens then come on one socket, the token's, so
     /// that a peer is known by one data address; the socket keeps them in order.
     Unicast,
+}
+
+/// What carries the data.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SocketKind {
+    /// UDP.
+    #[default]
+    Udp,
+    /// Raw IP sockets, in multicast mode only: without super-packets, hence slower. Tokens and
+    /// control go by UDP. Needs `CAP_NET_RAW`.
+    Raw(RawProtocol),
 }
 
 /// Which way to the kernel is wanted.
@@ -84,6 +96,8 @@ pub struct Settings {
     pub unicast_port: Option<u16>,
     /// Whether other members on this host hear what this one multicasts. On `lo` they always do.
     pub multicast_loop: bool,
+    /// What carries the data.
+    pub socket: SocketKind,
     /// The way to the kernel.
     pub io: Io,
     /// Send consecutive frames of one size as one super-packet (UDP GSO).
@@ -112,6 +126,7 @@ impl Settings {
             mode,
             port: 7400,
             unicast_port: None,
+            socket: SocketKind::Udp,
             io: Io::Auto,
             gso: true,
             gro: true,

@@ -1,16 +1,19 @@
 //! A member's sockets, bound and set up.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
+use crate::interface::Interface;
 use crate::notice::Notice;
 use crate::open::OpenError;
-use crate::settings::{Mode, Settings};
+use crate::outbox::{Group, Via};
+use crate::raw::RawProtocol;
+use crate::settings::{Mode, Settings, SocketKind};
 use crate::sys::options;
 
 /// Tries to bind an address that is in use, and the pause between two. What io_uring held is
@@ -31,14 +34,32 @@ const SEND_BUFFER_BYTES: usize = 8 << 20;
 /// One half's sockets.
 #[derive(Debug)]
 pub(crate) struct Pair {
-    /// Receives what is sent to all; `None` in unicast mode.
-    pub(crate) group: Option<UdpSocket>,
-    /// On the member's own address: receives what is sent to this member, and sends everything.
-    pub(crate) own: UdpSocket,
+    /// Receives what is sent to all, and sends it where it is raw; `None` in unicast mode.
+    pub(crate) group: Option<Socket>,
+    /// On the member's own address: receives what is sent to this member, and sends the rest.
+    pub(crate) own: Socket,
     /// Where to send to all, in multicast mode.
     pub(crate) group_address: Option<SocketAddrV4>,
     /// The own socket's address.
     pub(crate) own_address: SocketAddrV4,
+    /// Which of them sends to the group.
+    pub(crate) via: Via,
+}
+
+impl Pair {
+    /// Where to send to all: the group, or peers that are set later.
+    pub(crate) fn to_group(&self) -> Group {
+        match self.group_address {
+            Some(address) => Group::Multicast { address, via: self.via },
+            None => Group::Peers(Vec::new()),
+        }
+    }
+
+    /// The sockets that send.
+    pub(crate) fn senders(&self) -> impl Iterator<Item = &Socket> {
+        let group = self.group.as_ref().filter(|_| self.via == Via::Raw);
+        [Some(&self.own), group].into_iter().flatten()
+    }
 }
 
 /// All sockets of a member.
@@ -56,15 +77,22 @@ impl Sockets {
         let (token, control) = bind_pair(settings.interface.address, &ports)?;
         let receive_bytes = settings.receive_buffer_bytes;
 
-        set_up_sender(&token, settings)?;
-        options::set_no_fragments(token.as_fd()).map_err(set_up("IP_MTU_DISCOVER"))?;
         set_receive_buffer(&token, receive_bytes, &mut notices)?;
-        set_up_sender(&control, settings)?;
         set_receive_buffer(&control, CONTROL_BUFFER_BYTES, &mut notices)?;
-        let data = pair(token, ports.data, settings, receive_bytes, &mut notices)?;
-        let control =
-            pair(control, ports.group_control, settings, CONTROL_BUFFER_BYTES, &mut notices)?;
-        if settings.gro {
+        let data = GroupTerms { port: ports.data, kind: settings.socket, receive_bytes };
+        let data = pair(token, data, settings, &mut notices)?;
+        let control_terms = GroupTerms {
+            port: ports.group_control,
+            kind: SocketKind::Udp,
+            receive_bytes: CONTROL_BUFFER_BYTES,
+        };
+        let control = pair(control, control_terms, settings, &mut notices)?;
+        for sender in data.senders() {
+            set_up_sender(sender, settings)?;
+            options::set_no_fragments(sender.as_fd()).map_err(set_up("IP_MTU_DISCOVER"))?;
+        }
+        control.senders().try_for_each(|sender| set_up_sender(sender, settings))?;
+        if settings.gro && data.via == Via::Own {
             // In unicast mode the data comes on the own socket.
             let socket = data.group.as_ref().unwrap_or(&data.own);
             if let Err(error) = options::set_gro(socket.as_fd(), true) {
@@ -153,24 +181,53 @@ fn bind_failed(address: SocketAddrV4, error: io::Error) -> OpenError {
     }
 }
 
+/// A raw socket for what is sent to `group`. Ports are the frames' own affair.
+fn bind_raw(group: Ipv4Addr, protocol: RawProtocol) -> Result<Socket, OpenError> {
+    let number = Protocol::from(i32::from(protocol.number()));
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(number));
+    let socket = socket.map_err(|error| match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => OpenError::RawForbidden,
+        Some(libc::EMFILE | libc::ENFILE) => OpenError::Files(error),
+        _ => set_up("a raw protocol")(error),
+    })?;
+    let address = SocketAddrV4::new(group, 0);
+    let bound = socket.set_nonblocking(true).and_then(|()| socket.bind(&address.into()));
+    bound.map_err(|error| bind_failed(address, error))?;
+    Ok(socket)
+}
+
+/// What a group's socket is to be.
+struct GroupTerms {
+    port: u16,
+    kind: SocketKind,
+    receive_bytes: usize,
+}
+
 /// Adds the group's socket to an own one.
 fn pair(
     own: Socket,
-    port: u16,
+    GroupTerms { port, kind, receive_bytes }: GroupTerms,
     settings: &Settings,
-    receive_bytes: usize,
     notices: &mut Vec<Notice>,
 ) -> Result<Pair, OpenError> {
     let own_address = local(&own)?;
     let Mode::Multicast { group } = settings.mode else {
-        return Ok(Pair { group: None, own: own.into(), group_address: None, own_address });
+        if kind != SocketKind::Udp {
+            return Err(OpenError::RawUnicast);
+        }
+        return Ok(Pair { group: None, own, group_address: None, own_address, via: Via::Own });
     };
     if !group.is_multicast() {
         return Err(OpenError::NotMulticast { group });
     }
     let address = SocketAddrV4::new(group, port);
     // Bound to the group, so that nothing else for this port comes in.
-    let socket = bind(address, true).map_err(|error| bind_failed(address, error))?;
+    let (socket, via) = match kind {
+        SocketKind::Udp => {
+            (bind(address, true).map_err(|error| bind_failed(address, error))?, Via::Own)
+        }
+        SocketKind::Raw(protocol) => (bind_raw(group, protocol)?, Via::Raw),
+    };
     let off = set_up("IP_MULTICAST_ALL");
     socket.set_multicast_all_v4(false).map_err(off)?;
     let interface = InterfaceIndexOrAddress::Index(settings.interface.index);
@@ -180,17 +237,13 @@ fn pair(
         error,
     })?;
     set_receive_buffer(&socket, receive_bytes, notices)?;
-    Ok(Pair {
-        group: Some(socket.into()),
-        own: own.into(),
-        group_address: Some(address),
-        own_address,
-    })
+    Ok(Pair { group: Some(socket), own, group_address: Some(address), own_address, via })
 }
 
 /// What is sent to a group leaves by the interface, and no router passes it on.
 fn set_up_sender(socket: &Socket, settings: &Settings) -> Result<(), OpenError> {
-    options::set_multicast_interface(socket.as_fd(), settings.interface.index)
+    let Interface { index, address, .. } = settings.interface;
+    options::set_multicast_interface(socket.as_fd(), index, address)
         .map_err(set_up("IP_MULTICAST_IF"))?;
     socket.set_multicast_loop_v4(settings.multicast_loop).map_err(set_up("IP_MULTICAST_LOOP"))?;
     socket.set_multicast_ttl_v4(1).map_err(set_up("IP_MULTICAST_TTL"))?;
@@ -241,7 +294,7 @@ fn set_up(option: &'static str) -> impl Fn(io::Error) -> OpenError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interface::{Interface, Wanted};
+    use crate::interface::Wanted;
 
     fn settings(mode: Mode) -> Settings {
         let lo = Interface::choose(&Wanted::Address(Ipv4Addr::LOCALHOST)).unwrap();

@@ -29,6 +29,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "personal-window",
     "pin",
     "port",
+    "raw-protocol",
     "receive-timeout",
     "receive-window",
     "retransmit-window",

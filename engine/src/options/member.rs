@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use roundel_ring::params::Params;
-use roundel_transport::{Io, Wanted};
+use roundel_transport::{Io, RawProtocol, SocketKind, Wanted};
 
 use super::values::{self, Peer};
 use crate::builder::{Builder, Pin};
@@ -24,9 +24,12 @@ pub enum OptionsError {
     /// Nobody to send to.
     #[error("--mode unicast reaches only the peers it is told of; fix: name each with --peer")]
     UnicastWithoutPeers,
-    /// Raw sockets.
-    #[error("--socket raw is not supported by this version; fix: --socket udp")]
-    RawSocket,
+    /// Raw sockets in unicast mode.
+    #[error("--socket raw carries multicast only; fix: remove --mode unicast, or --socket raw")]
+    RawUnicast,
+    /// A protocol number that nothing uses.
+    #[error("--raw-protocol is only used by raw sockets; fix: add --socket raw, or remove it")]
+    ProtocolWithoutRaw,
     /// An empty name.
     #[error("the cluster's name is empty; fix: --cluster NAME, the same at every member")]
     NoCluster,
@@ -84,9 +87,12 @@ pub struct MemberOptions {
         hide_possible_values = true
     )]
     io: IoName,
-    /// Kind of sockets.
+    /// What carries the data: UDP, or raw IP (slower; needs CAP_NET_RAW). The same at every member.
     #[arg(long, value_name = "udp|raw", default_value = "udp", hide_possible_values = true)]
     socket: Socket,
+    /// IP protocol number of raw sockets, the same at every member [default: 254].
+    #[arg(long, value_name = "N", value_parser = values::raw_protocol)]
+    raw_protocol: Option<RawProtocol>,
     /// Processors for the worker and for control.
     #[arg(long, value_name = "auto|none|CPU[,CPU]", default_value = "auto")]
     #[arg(value_parser = values::pin)]
@@ -225,9 +231,6 @@ impl MemberOptions {
         if self.cluster.is_empty() {
             return Err(OptionsError::NoCluster);
         }
-        if self.socket == Socket::Raw {
-            return Err(OptionsError::RawSocket);
-        }
         let mut builder = Node::builder(&self.cluster);
         builder.id = self.id.map(roundel_ring::id::NodeId);
         builder.interface = self.interface();
@@ -240,6 +243,7 @@ impl MemberOptions {
             Loop::Off => Some(false),
         };
         builder.peers = self.peers()?;
+        builder.socket = self.socket()?;
         builder.io = match self.io {
             IoName::Auto => Io::Auto,
             IoName::Uring => Io::Uring,
@@ -276,6 +280,17 @@ impl MemberOptions {
     #[must_use]
     pub fn message_bytes_max(&self) -> usize {
         self.tunables.params().message_bytes
+    }
+
+    fn socket(&self) -> Result<SocketKind, OptionsError> {
+        match (self.socket, self.raw_protocol, self.mode) {
+            (Socket::Udp, None, _) => Ok(SocketKind::Udp),
+            (Socket::Udp, Some(_), _) => Err(OptionsError::ProtocolWithoutRaw),
+            (Socket::Raw, _, Mode::Unicast) => Err(OptionsError::RawUnicast),
+            (Socket::Raw, protocol, Mode::Multicast) => {
+                Ok(SocketKind::Raw(protocol.unwrap_or_default()))
+            }
+        }
     }
 
     fn peers(&self) -> Result<Option<Vec<SocketAddrV4>>, OptionsError> {

@@ -142,7 +142,10 @@ fn options_that_contradict_each_other_are_refused() {
         |arguments: &[&str]| run(arguments, &[], "").unwrap().member.builder().unwrap_err();
     assert_eq!(refused(&["--peer", "10.0.0.1"]), OptionsError::PeersWithoutUnicast);
     assert_eq!(refused(&["--mode", "unicast"]), OptionsError::UnicastWithoutPeers);
-    assert_eq!(refused(&["--socket", "raw"]), OptionsError::RawSocket);
+    let raw = ["--socket", "raw", "--mode", "unicast", "--peer", "10.0.0.1"];
+    assert_eq!(refused(&raw), OptionsError::RawUnicast);
+    assert_eq!(refused(&["--raw-protocol", "253"]), OptionsError::ProtocolWithoutRaw);
+    assert!(run(&["--raw-protocol", "17", "--socket", "raw"], &[], "").is_err());
     assert_eq!(refused(&["--cluster", ""]), OptionsError::NoCluster);
 }
 

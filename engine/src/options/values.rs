@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use roundel_ring::service::Service;
+use roundel_transport::RawProtocol;
 
 use crate::builder::Pin;
 use crate::worker::SlowConsumer;
@@ -62,6 +63,12 @@ pub(super) fn pin(text: &str) -> Result<Pin, String> {
         Ok(cpus) if cpus.len() <= 2 => Ok(Pin::Cpus(cpus)),
         _ => Err("use auto, none, a processor's number, or two of them as 2,3".to_owned()),
     }
+}
+
+/// A number that raw sockets may use.
+pub(super) fn raw_protocol(text: &str) -> Result<RawProtocol, String> {
+    let number = text.parse().map_err(|_| "use a number, such as 253 or 254".to_owned())?;
+    RawProtocol::new(number).map_err(|error| error.to_string())
 }
 
 /// `hold` or `evict:D`.

@@ -136,13 +136,14 @@ impl Runner {
     }
 
     fn add_options(&self, command: &mut Command, cell: &Cell) {
-        let Cell { members, size, mtu, io, idle, senders, .. } = cell;
+        let Cell { members, size, mtu, io, socket, idle, senders, .. } = cell;
         let Options { seconds, warmup, .. } = self.options;
         let options = [
             ("--members", members.to_string()),
             ("--size", size.to_string()),
             ("--mtu", mtu.to_string()),
             ("--io", io.clone()),
+            ("--socket", socket.clone()),
             ("--idle", idle.clone()),
             ("--senders", senders.clone()),
             ("--seconds", seconds.to_string()),

@@ -12,6 +12,7 @@ pub(crate) struct Cell {
     /// IP MTU of all links.
     pub(crate) mtu: u32,
     pub(crate) io: String,
+    pub(crate) socket: String,
     pub(crate) idle: String,
     /// Of datagrams, at each receiver, in thousandths.
     pub(crate) loss_per_mille: u32,
@@ -62,6 +63,7 @@ impl Cell {
             service: "agreed".to_owned(),
             mtu: MTUS[0],
             io: "auto".to_owned(),
+            socket: "udp".to_owned(),
             idle: "auto".to_owned(),
             loss_per_mille: 0,
             senders: "all".to_owned(),
@@ -84,6 +86,7 @@ impl Cell {
         tell(self.service != base.service, "service", self.service.clone());
         tell(self.mtu != base.mtu, "mtu", self.mtu.to_string());
         tell(self.io != base.io, "io", self.io.clone());
+        tell(self.socket != base.socket, "socket", self.socket.clone());
         tell(self.idle != base.idle, "idle", self.idle.clone());
         tell(self.loss_per_mille != 0, "loss", percent(self.loss_per_mille));
         tell(self.senders != base.senders, "senders", self.senders.clone());
@@ -123,6 +126,7 @@ pub(crate) fn full(hosts: u16) -> Vec<Cell> {
         cells.extend(SIZES.map(|size| Cell { size, mtu, ..base() }));
         cells.push(Cell { senders: named("one"), mtu, ..base() });
         cells.extend(["uring", "mmsg"].map(|io| Cell { io: named(io), mtu, ..base() }));
+        cells.push(Cell { socket: named("raw"), mtu, ..base() });
     }
     cells.extend((2..=8).map(|members| Cell { members, ..base() }));
     for service in ["reliable", "fifo", "causal", "safe"] {
@@ -156,6 +160,7 @@ pub(crate) fn quick(hosts: u16) -> Vec<Cell> {
         Cell { members: 5, ..base() },
         Cell { service: named("safe"), ..base() },
         Cell { io: named("mmsg"), ..base() },
+        Cell { socket: named("raw"), ..base() },
         Cell { senders: named("one"), ..base() },
         Cell { loss_per_mille: 10, ..base() },
         Cell { rate: RatePlan::PerSecond(1_000), ..base() },

@@ -119,6 +119,11 @@ fn three_members_by_unicast() {
     run_order(Order { way: Way::Unicast, ..by("three_members_by_unicast", 3, 1) });
 }
 
+#[test]
+fn three_members_by_raw_sockets() {
+    run_order(Order { way: Way::Raw, ..by("three_members_by_raw_sockets", 3, 1) });
+}
+
 /// Safe messages, and commands that end by themselves, as in a script.
 #[test]
 fn safe_messages_until_a_total() {

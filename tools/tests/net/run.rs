@@ -28,6 +28,7 @@ pub(crate) enum Way {
     Uring,
     Mmsg,
     Unicast,
+    Raw,
 }
 
 impl Way {
@@ -38,7 +39,8 @@ impl Way {
             Ok("uring") => Self::Uring,
             Ok("mmsg") => Self::Mmsg,
             Ok("unicast") => Self::Unicast,
-            Ok(other) => panic!("NET_WAY={other}: use auto, uring, mmsg or unicast"),
+            Ok("raw") => Self::Raw,
+            Ok(other) => panic!("NET_WAY={other}: use auto, uring, mmsg, unicast or raw"),
         }
     }
 
@@ -48,6 +50,7 @@ impl Way {
             Self::Auto => Vec::new(),
             Self::Uring => fixed(&["--io", "uring"]),
             Self::Mmsg => fixed(&["--io", "mmsg"]),
+            Self::Raw => fixed(&["--socket", "raw"]),
             Self::Unicast => {
                 let mut options: Vec<String> = fixed(&["--mode", "unicast"]);
                 for peer in hosts.filter(|host| *host != own).map(Lan::address) {

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use libc::{c_int, c_void, iovec, mmsghdr, msghdr, sockaddr_in};
 
-use crate::outbox::{Outbox, Planned};
+use crate::outbox::{FRAMES_MAX, Outbox, Planned, Via};
+use crate::raw;
 
 /// A control message that tells the size of a super-packet's frames.
 #[repr(C)]
@@ -22,6 +23,10 @@ pub(crate) struct Messages {
     iovecs: Vec<iovec>,
     names: Vec<sockaddr_in>,
     controls: Vec<SegmentControl>,
+    /// What stands before frames on raw sockets.
+    raw_headers: Vec<raw::Header>,
+    /// Which socket sends each.
+    vias: Vec<Via>,
 }
 
 // SAFETY: the pointers inside lead to this value's own vectors and to the frames of an outbox,
@@ -39,30 +44,44 @@ impl std::fmt::Debug for Messages {
 impl Messages {
     pub(crate) fn new() -> Self {
         Self {
-            headers: Vec::with_capacity(crate::outbox::FRAMES_MAX),
-            iovecs: Vec::with_capacity(2 * crate::outbox::FRAMES_MAX),
-            names: Vec::with_capacity(crate::outbox::FRAMES_MAX),
-            controls: Vec::with_capacity(crate::outbox::FRAMES_MAX),
+            headers: Vec::with_capacity(FRAMES_MAX),
+            iovecs: Vec::with_capacity(3 * FRAMES_MAX),
+            names: Vec::with_capacity(FRAMES_MAX),
+            controls: Vec::with_capacity(FRAMES_MAX),
+            raw_headers: Vec::with_capacity(FRAMES_MAX),
+            vias: Vec::with_capacity(FRAMES_MAX),
         }
     }
 
-    /// One header for each planned datagram, in order.
-    pub(crate) fn build(&mut self, outbox: &Outbox, plan: &[Planned]) {
+    /// One header for each planned datagram, in order. `own_port`: whose frames they are, where
+    /// no UDP says so.
+    pub(crate) fn build(&mut self, outbox: &Outbox, plan: &[Planned], own_port: u16) {
         self.headers.clear();
         self.iovecs.clear();
         self.names.clear();
         self.controls.clear();
+        self.raw_headers.clear();
+        self.vias.clear();
+        self.vias.extend(plan.iter().map(|planned| planned.via));
         // First all that is pointed to, since a vector that grows moves.
+        for planned in plan.iter().filter(|planned| planned.via == Via::Raw) {
+            let frame = outbox.parts(planned.first);
+            self.raw_headers.push(raw::header(own_port, planned.to.port(), &frame));
+        }
+        let mut raw_headers = self.raw_headers.iter();
         for planned in plan {
             self.names.push(name(planned.to));
+            let raw_header = if planned.via == Via::Raw { raw_headers.next() } else { None };
             let frames = planned.first..planned.first + planned.count;
             let parts = frames.flat_map(|frame| outbox.parts(frame));
             let parts = parts.filter(|part| !part.is_empty());
-            self.iovecs.extend(parts.map(|part| iovec {
-                // The kernel only reads what it sends, though the type cannot say so.
-                iov_base: part.as_ptr().cast_mut().cast::<c_void>(),
-                iov_len: part.len(),
-            }));
+            self.iovecs.extend(raw_header.map(|header| &header[..]).into_iter().chain(parts).map(
+                |part| iovec {
+                    // The kernel only reads what it sends, though the type cannot say so.
+                    iov_base: part.as_ptr().cast_mut().cast::<c_void>(),
+                    iov_len: part.len(),
+                },
+            ));
             if let Some(bytes) = outbox.segment_bytes(planned) {
                 self.controls.push(SegmentControl::new(bytes));
             }
@@ -72,7 +91,8 @@ impl Messages {
         for (planned, name) in plan.iter().zip(&mut self.names) {
             let frames = planned.first..planned.first + planned.count;
             let parts = frames.flat_map(|frame| outbox.parts(frame));
-            let count = parts.filter(|part| !part.is_empty()).count();
+            let count = usize::from(planned.via == Via::Raw)
+                + parts.filter(|part| !part.is_empty()).count();
             let mut header = empty_header();
             header.msg_name = std::ptr::from_mut(name).cast::<c_void>();
             header.msg_namelen = size_of::<sockaddr_in>() as _;
@@ -88,10 +108,21 @@ impl Messages {
         }
     }
 
-    /// The headers, to be read by the kernel while `self` and the outbox they were built from
-    /// stay as they are.
-    pub(crate) fn headers(&mut self) -> &mut [mmsghdr] {
-        &mut self.headers
+    pub(crate) fn len(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// A header and the socket that sends it. The kernel may read it while `self` and the outbox
+    /// it was built from stay as they are.
+    pub(crate) fn header(&self, index: usize) -> (Via, *const msghdr) {
+        (self.vias[index], &raw const self.headers[index].msg_hdr)
+    }
+
+    /// The headers from `first` on that one socket sends in a row; as [`Messages::header`].
+    pub(crate) fn run(&mut self, first: usize) -> (Via, &mut [mmsghdr]) {
+        let via = self.vias[first];
+        let count = self.vias[first..].iter().take_while(|next| **next == via).count();
+        (via, &mut self.headers[first..first + count])
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::io;
 use std::mem::size_of;
-use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use libc::{c_void, iovec, mmsghdr, sockaddr_in};
 use nix::poll::{PollFd, PollFlags};
+use socket2::Socket;
 
 use crate::counters::Counters;
 use crate::inbox::Inbox;
+use crate::outbox::Via;
 use crate::sys::intake::{Arrived, Intake, SocketTerms};
 use crate::sys::messages::{
     CONTROL_BYTES, Messages, NAME_BYTES, empty_header, parse_name, parse_segment_bytes,
@@ -52,16 +53,18 @@ impl Mmsg {
         errnos: &mut Vec<i32>,
         counters: &mut Counters,
     ) {
-        let headers = messages.headers();
-        while errnos.len() < headers.len() {
-            let rest = &mut headers[errnos.len()..];
+        let count = messages.len();
+        while errnos.len() < count {
+            // As many as one socket sends in a row.
+            let (via, rest) = messages.run(errnos.len());
+            let socket = self.sender(via);
             // SAFETY: the headers point to names, iovecs and control messages of `messages`, and
             // through the iovecs to the frames they were built from; the caller's outbox keeps
             // those until its next change, after this call. `sendmmsg` only reads all of them,
             // writes lengths into the headers, and keeps nothing.
             let sent = unsafe {
                 libc::sendmmsg(
-                    self.own.socket.as_raw_fd(),
+                    socket.as_raw_fd(),
                     rest.as_mut_ptr(),
                     rest.len() as _,
                     libc::MSG_DONTWAIT as _,
@@ -78,7 +81,7 @@ impl Mmsg {
             errnos.push(errno);
             if matches!(errno, libc::EAGAIN | libc::ENOBUFS) {
                 // No room for this one is no room for the others, and they keep their order.
-                errnos.resize(headers.len(), errno);
+                errnos.resize(count, errno);
             }
         }
     }
@@ -100,11 +103,18 @@ impl Mmsg {
         wait_for(&mut fds, timeout);
     }
 
-    pub(crate) fn own(&self) -> &UdpSocket {
+    fn sender(&self, via: Via) -> &Socket {
+        match (via, &self.group) {
+            (Via::Raw, Some(group)) => &group.socket,
+            _ => &self.own.socket,
+        }
+    }
+
+    pub(crate) fn own(&self) -> &Socket {
         &self.own.socket
     }
 
-    pub(crate) fn group(&self) -> Option<&UdpSocket> {
+    pub(crate) fn group(&self) -> Option<&Socket> {
         self.group.as_ref().map(|group| &group.socket)
     }
 
@@ -118,7 +128,7 @@ impl Mmsg {
 /// A socket and where its datagrams go.
 #[derive(Debug)]
 struct Receiver {
-    socket: UdpSocket,
+    socket: Socket,
     intake: Intake,
     /// Whether nothing can be received for want of memory.
     stalled: bool,
@@ -202,7 +212,7 @@ impl Receiver {
                 segment_bytes: parse_segment_bytes(&written.controls[index]),
                 is_truncated: written.truncated[index],
             };
-            self.intake.accept(arrived, inbox, counters);
+            self.intake.accept(&arrived, inbox, counters);
         }
         if count < open { Received::Drained } else { Received::Full }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libc::{c_int, c_void, socklen_t};
@@ -15,10 +16,15 @@ struct Mreqn {
     index: c_int,
 }
 
-/// Multicasts of the socket leave by the interface with this index.
-pub(crate) fn set_multicast_interface(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+/// Multicasts of the socket leave by the interface with this index, and are from `own` if the
+/// socket is bound to no address.
+pub(crate) fn set_multicast_interface(
+    socket: BorrowedFd<'_>,
+    index: u32,
+    own: Ipv4Addr,
+) -> io::Result<()> {
     let index = c_int::try_from(index).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mreqn = Mreqn { group: 0, address: 0, index };
+    let mreqn = Mreqn { group: 0, address: own.to_bits().to_be(), index };
     set(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &mreqn)
 }
 

@@ -74,6 +74,11 @@ impl Slots {
         chunk
     }
 
+    /// What filled the slot of a position and is neither handed out nor given up yet.
+    pub(super) fn contents(&self, position: usize) -> &[u8] {
+        &self.chunks[position]
+    }
+
     /// Hands out the `payload` part of what filled a position's slot, in frames of
     /// `segment_bytes`, and moves the slot behind it.
     pub(super) fn hand_out(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use roundel_transport::{ControlLink, Destination, Faults, Io, Mode, Settings, open};
 
-use crate::support::{contents, settings, until};
+use crate::support::{Way, contents, settings, until};
 
 fn links(settings: &Settings, count: usize) -> Vec<ControlLink> {
     (0..count).map(|_| open(settings).unwrap().control).collect()
@@ -21,7 +21,7 @@ fn receive(link: &mut ControlLink) -> (Vec<u8>, std::net::SocketAddrV4) {
 }
 
 fn settings_in(mode: Option<Mode>) -> Settings {
-    let mut settings = settings(Io::Mmsg);
+    let mut settings = settings(Way::udp(Io::Mmsg));
     settings.mode = mode.unwrap_or(settings.mode);
     settings
 }

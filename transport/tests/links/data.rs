@@ -9,17 +9,17 @@ use bytes::Bytes;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use roundel_transport::{
-    Destination, Faults, Interface, Io, KernelDrops, Mode, Settings, Wanted, open,
+    Destination, Faults, Interface, KernelDrops, Mode, Settings, Wanted, open,
 };
 
 use crate::support::{
-    assert_is, assert_silent, contents, links, pair, receive, send, settings, until,
+    Way, assert_is, assert_silent, contents, links, pair, receive, send, settings, until,
 };
 
 const GROUP: Destination = Destination::Group;
 
-pub(crate) fn a_multicast_reaches_all_others_and_not_its_sender(io: Io) {
-    let mut links = links(&settings(io), 3);
+pub(crate) fn a_multicast_reaches_all_others_and_not_its_sender(way: Way) {
+    let mut links = links(&settings(way), 3);
     send(&mut links[0], GROUP, 1, 100);
     links[0].flush();
     let from = links[0].own_address();
@@ -58,27 +58,27 @@ fn batches(settings: &Settings, bytes: usize) -> (u64, u64) {
     (sent.sent_datagrams, received.received_datagrams)
 }
 
-pub(crate) fn frames_come_whole_and_in_order_with_super_packets(io: Io) {
-    assert_eq!(batches(&settings(io), 1000), (40, 40), "64 frames in each");
+pub(crate) fn frames_come_whole_and_in_order_with_super_packets(way: Way) {
+    assert_eq!(batches(&settings(way), 1000), (40, 40), "64 frames in each");
     // Seven frames of this size are in one datagram: 64 are ten of them.
-    assert_eq!(batches(&settings(io), 8972), (400, 400));
+    assert_eq!(batches(&settings(way), 8972), (400, 400));
 }
 
-pub(crate) fn frames_come_whole_and_in_order_without_super_packets(io: Io) {
-    let mut settings = settings(io);
+pub(crate) fn frames_come_whole_and_in_order_without_super_packets(way: Way) {
+    let mut settings = settings(way);
     settings.gso = false;
     settings.gro = false;
     assert_eq!(batches(&settings, 1350), (40 * 64, 40 * 64));
 }
 
-pub(crate) fn super_packets_are_taken_apart_by_the_kernel_where_gro_is_off(io: Io) {
-    let mut settings = settings(io);
+pub(crate) fn super_packets_are_taken_apart_by_the_kernel_where_gro_is_off(way: Way) {
+    let mut settings = settings(way);
     settings.gro = false;
     assert_eq!(batches(&settings, 1000), (40, 40 * 64));
 }
 
-pub(crate) fn frames_of_all_sizes_come_whole(io: Io) {
-    let (mut a, mut b) = pair(&settings(io));
+pub(crate) fn frames_of_all_sizes_come_whole(way: Way) {
+    let (mut a, mut b) = pair(&settings(way));
     let sizes = [1, 8972, 8972, 4, 12, 13, 8971, 8971, 1, 1, 64, 64, 63, 64, 1350];
     for (number, bytes) in (0..).zip(sizes) {
         send(&mut a, GROUP, number, bytes);
@@ -101,10 +101,10 @@ pub(crate) fn frames_of_all_sizes_come_whole(io: Io) {
     assert_silent(&mut b);
 }
 
-pub(crate) fn a_burst_larger_than_every_buffer_comes_whole_while_it_is_taken(io: Io) {
+pub(crate) fn a_burst_larger_than_every_buffer_comes_whole_while_it_is_taken(way: Way) {
     const FRAMES: u32 = 30_000;
     const IN_FLIGHT_MAX: u32 = 3_000;
-    let mut settings = settings(io);
+    let mut settings = settings(way);
     settings.memory.buffers_bytes = 16 << 20;
     let (mut a, mut b) = pair(&settings);
     let (mut sent, mut received) = (0, 0);
@@ -128,8 +128,8 @@ pub(crate) fn a_burst_larger_than_every_buffer_comes_whole_while_it_is_taken(io:
     assert_eq!(b.counters().copied_datagrams, 0);
 }
 
-pub(crate) fn bodies_are_free_again_after_a_flush(io: Io) {
-    let (mut a, _b) = pair(&settings(io));
+pub(crate) fn bodies_are_free_again_after_a_flush(way: Way) {
+    let (mut a, _b) = pair(&settings(way));
     let body = Bytes::from(vec![7; 1000]);
     a.send(GROUP, b"head", body.clone());
     assert!(!body.is_unique(), "the link shares it");
@@ -137,8 +137,8 @@ pub(crate) fn bodies_are_free_again_after_a_flush(io: Io) {
     assert!(body.is_unique(), "the kernel is done with it");
 }
 
-pub(crate) fn a_frame_longer_than_agreed_is_given_up(io: Io) {
-    let mut short = settings(io);
+pub(crate) fn a_frame_longer_than_agreed_is_given_up(way: Way) {
+    let mut short = settings(way);
     short.gro = false;
     short.frame_bytes_max = 1000;
     let mut b = open(&short).unwrap().data;
@@ -152,9 +152,9 @@ pub(crate) fn a_frame_longer_than_agreed_is_given_up(io: Io) {
     assert_eq!(b.counters().truncated_datagrams, 1);
 }
 
-pub(crate) fn kernel_drops_are_counted_exactly(io: Io) {
+pub(crate) fn kernel_drops_are_counted_exactly(way: Way) {
     const FRAMES: u32 = 900;
-    let mut settings = settings(io);
+    let mut settings = settings(way);
     settings.gso = false;
     settings.gro = false;
     settings.receive_buffer_bytes = 128 << 10;
@@ -177,8 +177,8 @@ pub(crate) fn kernel_drops_are_counted_exactly(io: Io) {
     assert_eq!((drops.token, a.kernel_drops().token), (0, 0));
 }
 
-pub(crate) fn unicast_goes_to_every_peer_and_not_back(io: Io) {
-    let mut settings = settings(io);
+pub(crate) fn unicast_goes_to_every_peer_and_not_back(way: Way) {
+    let mut settings = settings(way);
     settings.mode = Mode::Unicast;
     let mut links = links(&settings, 3);
     let all: Vec<_> = links.iter().map(|link| link.own_address()).collect();
@@ -227,7 +227,7 @@ fn in_a_network(name: &str, commands: &[&str], test: impl FnOnce() + Send) {
     }
 }
 
-pub(crate) fn members_of_one_host_hear_each_other_as_asked(io: Io) {
+pub(crate) fn members_of_one_host_hear_each_other_as_asked(way: Way) {
     let network = [
         "link set lo up",
         "link add there type veth peer name here",
@@ -236,7 +236,7 @@ pub(crate) fn members_of_one_host_hear_each_other_as_asked(io: Io) {
         "address add 10.99.0.1/24 dev here",
     ];
     in_a_network("members_of_one_host_hear_each_other_as_asked", &network, || {
-        let mut settings = settings(io);
+        let mut settings = settings(way);
         settings.interface = Interface::choose(&Wanted::Any).unwrap();
         assert_eq!(settings.interface.name, "here", "rather than loopback");
         assert_eq!(settings.interface.mtu_bytes, 1600);
@@ -259,10 +259,10 @@ pub(crate) fn members_of_one_host_hear_each_other_as_asked(io: Io) {
     });
 }
 
-pub(crate) fn a_refused_super_packet_goes_frame_by_frame(io: Io) {
+pub(crate) fn a_refused_super_packet_goes_frame_by_frame(way: Way) {
     let name = "a_refused_super_packet_goes_frame_by_frame";
     in_a_network(name, &["link set lo up mtu 2000"], || {
-        let mut settings = settings(io);
+        let mut settings = settings(way);
         let lo = Interface::choose(&Wanted::Any).unwrap();
         assert_eq!((lo.name.as_str(), lo.mtu_bytes), ("lo", 2000));
         settings.interface = lo;
@@ -286,8 +286,8 @@ pub(crate) fn a_refused_super_packet_goes_frame_by_frame(io: Io) {
     });
 }
 
-pub(crate) fn faults_hit_a_real_link(io: Io) {
-    let mut settings = settings(io);
+pub(crate) fn faults_hit_a_real_link(way: Way) {
+    let mut settings = settings(way);
     settings.gso = false;
     let (mut a, mut b) = pair(&settings);
     let lossy = Faults { loss: 0.5, ..Faults::default() };
@@ -306,8 +306,8 @@ pub(crate) fn faults_hit_a_real_link(io: Io) {
     assert!((150..350).contains(&hit.lost), "{hit:?}");
 }
 
-pub(crate) fn a_port_can_be_bound_again_at_once(io: Io) {
-    let mut settings = settings(io);
+pub(crate) fn a_port_can_be_bound_again_at_once(way: Way) {
+    let mut settings = settings(way);
     let first = open(&settings).unwrap().data;
     settings.unicast_port = Some(first.own_address().port());
     drop(first);

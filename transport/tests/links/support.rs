@@ -8,21 +8,39 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use roundel_transport::{
-    DataLink, Destination, Frame, Interface, Io, Mode, OpenError, Opened, Settings, Wanted, open,
+    DataLink, Destination, Frame, Interface, Io, Mode, OpenError, Opened, RawProtocol, Settings,
+    SocketKind, Wanted, open,
 };
 
 /// Long enough for whatever the machine is doing besides.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A way to the kernel and a kind of socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) io: Io,
+    pub(crate) socket: SocketKind,
+}
+
+impl Way {
+    pub(crate) const fn udp(io: Io) -> Self {
+        Self { io, socket: SocketKind::Udp }
+    }
+
+    pub(crate) fn raw(io: Io) -> Self {
+        Self { io, socket: SocketKind::Raw(RawProtocol::default()) }
+    }
+}
+
 /// Settings on loopback with a group of their own, so that tests do not hear each other.
-pub(crate) fn settings(io: Io) -> Settings {
+pub(crate) fn settings(way: Way) -> Settings {
     static TESTS: AtomicU8 = AtomicU8::new(0);
     let [_, _, high, low] = process::id().to_be_bytes();
     let group = Ipv4Addr::new(239, high, low, TESTS.fetch_add(1, Ordering::Relaxed));
     let lo = Interface::choose(&Wanted::Address(Ipv4Addr::LOCALHOST)).unwrap();
     let mut settings = Settings::new(lo, Mode::Multicast { group });
     settings.unicast_port = Some(0);
-    settings.io = io;
+    (settings.io, settings.socket) = (way.io, way.socket);
     settings
 }
 

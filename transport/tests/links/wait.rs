@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use roundel_transport::{Destination, Io, IoInUse};
 
-use crate::support::{assert_is, assert_silent, links, pair, receive, send, settings, until};
+use crate::support::{Way, assert_is, assert_silent, links, pair, receive, send, settings, until};
 
-pub(crate) fn a_frame_ends_a_wait(io: Io) {
-    let (mut a, mut b) = pair(&settings(io));
+pub(crate) fn a_frame_ends_a_wait(way: Way) {
+    let (mut a, mut b) = pair(&settings(way));
     let to_b = Destination::Member(b.own_address());
     let (to_sender, numbers) = mpsc::channel::<u32>();
     let sender = thread::spawn(move || {
@@ -40,10 +40,10 @@ pub(crate) fn a_frame_ends_a_wait(io: Io) {
 /// A ring belongs to one thread; the link does not mind.
 #[test]
 fn a_link_of_io_uring_goes_on_by_mmsg_on_another_thread() {
-    if !crate::uring_works("a_link_of_io_uring_goes_on_by_mmsg_on_another_thread") {
+    if !crate::works(Way::udp(Io::Uring), "a_link_of_io_uring_goes_on_by_mmsg_on_another_thread") {
         return;
     }
-    let (mut a, mut b) = pair(&settings(Io::Uring));
+    let (mut a, mut b) = pair(&settings(Way::udp(Io::Uring)));
     send(&mut a, Destination::Group, 1, 100);
     a.flush();
     assert_is(&receive(&mut b, 1)[0], 1, 100);
@@ -63,8 +63,8 @@ fn a_link_of_io_uring_goes_on_by_mmsg_on_another_thread() {
     }
 }
 
-pub(crate) fn a_wake_ends_a_wait_also_when_it_came_before(io: Io) {
-    let mut link = links(&settings(io), 1).remove(0);
+pub(crate) fn a_wake_ends_a_wait_also_when_it_came_before(way: Way) {
+    let mut link = links(&settings(way), 1).remove(0);
     let waker = link.waker();
     waker.wake();
     waker.wake();
@@ -90,16 +90,16 @@ pub(crate) fn a_wake_ends_a_wait_also_when_it_came_before(io: Io) {
     assert_silent(&mut link);
 }
 
-pub(crate) fn a_wait_ends_by_itself(io: Io) {
-    let mut link = links(&settings(io), 1).remove(0);
+pub(crate) fn a_wait_ends_by_itself(way: Way) {
+    let mut link = links(&settings(way), 1).remove(0);
     link.wait(Some(Duration::from_millis(3)));
     link.wait(Some(Duration::from_micros(200)));
     link.wait(Some(Duration::ZERO));
     assert_silent(&mut link);
 }
 
-pub(crate) fn a_link_moves_to_another_thread(io: Io) {
-    let (mut a, mut b) = pair(&settings(io));
+pub(crate) fn a_link_moves_to_another_thread(way: Way) {
+    let (mut a, mut b) = pair(&settings(way));
     let receiver = thread::spawn(move || {
         let frames = receive(&mut b, 100);
         (b, frames)
@@ -116,8 +116,8 @@ pub(crate) fn a_link_moves_to_another_thread(io: Io) {
     }
 }
 
-pub(crate) fn the_descriptors_tell_that_there_is_something(io: Io) {
-    let (mut a, mut b) = pair(&settings(io));
+pub(crate) fn the_descriptors_tell_that_there_is_something(way: Way) {
+    let (mut a, mut b) = pair(&settings(way));
     assert_silent(&mut b);
     for number in 0..10 {
         send(&mut a, Destination::Group, number, 100);

@@ -11,16 +11,17 @@ mod ring;
 mod why;
 
 use std::io;
-use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use io_uring::types::CancelBuilder;
 use io_uring::{cqueue, opcode, types};
+use socket2::Socket;
 
 use crate::counters::Counters;
 use crate::inbox::Inbox;
 use crate::notice::UringError;
+use crate::outbox::Via;
 use crate::sys::intake::SocketTerms;
 use crate::sys::messages::Messages;
 use crate::waker::Waker;
@@ -108,12 +109,12 @@ impl Uring {
         own: SocketTerms,
         group: Option<SocketTerms>,
         waker: Waker,
-    ) -> Result<Self, (UringError, SocketTerms, Option<SocketTerms>)> {
+    ) -> Result<Self, Box<(UringError, SocketTerms, Option<SocketTerms>)>> {
         let opened =
             probe::probe().and_then(|level| Ok(Self::prepare(level, &own, group.as_ref())?));
         match opened {
             Ok(prepared) => Ok(Self::assemble(prepared, own, group, waker)),
-            Err(error) => Err((error, own, group)),
+            Err(error) => Err(Box::new((error, own, group))),
         }
     }
 
@@ -194,21 +195,23 @@ impl Uring {
     /// an error number for each, 0 for none.
     pub(crate) fn transmit(
         &mut self,
-        messages: &mut Messages,
+        messages: &Messages,
         errnos: &mut Vec<i32>,
         inbox: &mut Inbox,
         counters: &mut Counters,
     ) -> Result<(), Failure> {
         let own = types::Fd(self.own().as_raw_fd());
-        let headers = messages.headers();
-        errnos.resize(headers.len(), PENDING);
+        let group = types::Fd(self.group().unwrap_or(self.own()).as_raw_fd());
+        let count = messages.len();
+        errnos.resize(count, PENDING);
         let mut offered = 0;
-        while offered < headers.len() || self.sends_pending > 0 {
-            while offered < headers.len() {
-                let header: *const libc::msghdr = &raw const headers[offered].msg_hdr;
+        while offered < count || self.sends_pending > 0 {
+            while offered < count {
+                let (via, header) = messages.header(offered);
+                let sender = if via == Via::Raw { group } else { own };
                 // What there is no room for is refused rather than kept: it completes at once,
                 // and nothing overtakes anything.
-                let send = opcode::SendMsg::new(own, header)
+                let send = opcode::SendMsg::new(sender, header)
                     .flags(libc::MSG_DONTWAIT as u32)
                     .build()
                     .user_data(SEND | offered as u64);
@@ -248,11 +251,11 @@ impl Uring {
         self.enter(1, timeout)
     }
 
-    pub(crate) fn own(&self) -> &UdpSocket {
+    pub(crate) fn own(&self) -> &Socket {
         &self.receivers[usize::from(OWN)].socket
     }
 
-    pub(crate) fn group(&self) -> Option<&UdpSocket> {
+    pub(crate) fn group(&self) -> Option<&Socket> {
         let group = self.receivers.get(usize::from(GROUP));
         group.map(|receiver| &receiver.socket)
     }

@@ -1,15 +1,16 @@
 //! Whether io_uring does here what this crate uses it for, found by doing it.
 
-use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
+
+use socket2::Socket;
 
 use crate::counters::Counters;
 use crate::inbox::{Inbox, Lane};
 use crate::notice::UringError;
 use crate::settings::MemoryBounds;
-use crate::sys::intake::IntakeTerms;
+use crate::sys::intake::{Framing, IntakeTerms};
 use crate::sys::uring::ring::{Level, Refused};
 use crate::sys::uring::{Failure, Uring};
 use crate::waker::Waker;
@@ -37,10 +38,11 @@ fn receive_some(level: Level) -> Result<(), Failure> {
     let socket_error = Refused::at("a pair of sockets");
     let (here, there) = UnixDatagram::pair().map_err(&socket_error)?;
     // Only what any datagram socket does is done with it.
-    let here = UdpSocket::from(OwnedFd::from(here));
+    let here = Socket::from(OwnedFd::from(here));
     let waker = Waker::new().map_err(Refused::at("a file for waking"))?;
     let terms = IntakeTerms {
         lane: Lane::Data,
+        framing: Framing::Udp,
         own: None,
         datagram_bytes_max: 64,
         bounds: MemoryBounds::default(),

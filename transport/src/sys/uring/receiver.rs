@@ -1,11 +1,11 @@
 //! A multishot receive: one request that completes once for each datagram.
 
-use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 use io_uring::types::RecvMsgOut;
 use io_uring::{cqueue, opcode, types};
 use libc::msghdr;
+use socket2::Socket;
 
 use crate::counters::Counters;
 use crate::inbox::Inbox;
@@ -30,7 +30,7 @@ const HEADER_BYTES: usize = 16 + NAME_BYTES + CONTROL_BYTES;
 /// A socket and its multishot receive.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    pub(super) socket: UdpSocket,
+    pub(super) socket: Socket,
     terms: IntakeTerms,
     /// The number of its group of buffers.
     index: u16,
@@ -66,7 +66,7 @@ impl Memory {
         let mut header = Box::new(empty_header());
         header.msg_namelen = NAME_BYTES as _;
         header.msg_controllen = CONTROL_BYTES as _;
-        let slots = SLOTS_BYTES / (terms.datagram_bytes_max + HEADER_BYTES);
+        let slots = SLOTS_BYTES / terms.slot_bytes(HEADER_BYTES);
         let slots = slots.clamp(SLOTS_MIN, SLOTS_MAX).next_power_of_two();
         Ok(Self {
             intake: Intake::new(terms, slots, HEADER_BYTES),
@@ -174,7 +174,7 @@ impl Receiver {
             segment_bytes: parse_segment_bytes(parsed.control_data()),
             is_truncated: parsed.is_payload_truncated(),
         };
-        intake.accept(arrived, inbox, counters);
+        intake.accept(&arrived, inbox, counters);
     }
 
     /// The socket; unless the receive `is_over`, what the kernel may still write into is kept
