@@ -8,7 +8,7 @@ use roundel_ring::wire::{body_bytes_max, data};
 use roundel_transport::{DataLink, Interface, open};
 
 use crate::builder::{Builder, JoinError};
-use crate::idle::{IdleStep, IdleStrategy};
+use crate::idle::{Idle, IdleStep};
 use crate::member;
 
 /// How a ring would put messages of one size into packets.
@@ -62,7 +62,7 @@ pub struct BareLink {
     pub personal_packets: u32,
     /// What the operator should know, a line each.
     pub notices: Vec<String>,
-    idle: IdleStrategy,
+    idle: Idle,
 }
 
 impl BareLink {
@@ -71,7 +71,7 @@ impl BareLink {
     pub fn rest(&mut self, worked_at: Instant, now: Instant) {
         match self.idle.step(worked_at, now, false) {
             IdleStep::Spin => std::hint::spin_loop(),
-            IdleStep::Yield => std::thread::yield_now(),
+            IdleStep::Yield => self.idle.yield_now(now),
             IdleStep::Sleep => self.link.wait(Some(SLEEP_MAX)),
         }
     }
@@ -100,7 +100,7 @@ impl Builder {
             mtu_bytes,
             personal_packets: self.params.personal_packets,
             notices: opened.notices.iter().map(ToString::to_string).collect(),
-            idle: self.idle,
+            idle: Idle::new(self.idle),
         })
     }
 }

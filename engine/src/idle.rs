@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum IdleStrategy {
     /// Polls with a yield for a while after the last traffic, then sleeps until something
-    /// happens: low latency under load, no CPU when idle, fair with few cores.
+    /// happens: low latency under load, no CPU when idle, fair with few cores. Where yields take
+    /// long, because others compute, it sleeps at once.
     #[default]
     Auto,
     /// Polls without pause: the lowest latency, a whole core for each thread.
@@ -29,19 +30,68 @@ pub(crate) enum IdleStep {
     Sleep,
 }
 
-impl IdleStrategy {
+/// A yield that takes longer gave the processor to a thread that computes: some take it for their
+/// whole slice, 3 ms by default.
+const YIELD_MAX: Duration = Duration::from_micros(1_500);
+
+/// How long `Auto` does not yield after one that took longer: twice as long each time that the
+/// next yields are no shorter.
+const CROWDED_MIN: Duration = Duration::from_millis(5);
+const CROWDED_MAX: Duration = Duration::from_millis(160);
+
+/// A strategy at work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle {
+    strategy: IdleStrategy,
+    crowded: Option<Crowded>,
+}
+
+/// Others compute on this thread's processor.
+#[derive(Clone, Copy, Debug)]
+struct Crowded {
+    until: Instant,
+    /// How long that was.
+    span: Duration,
+}
+
+impl Idle {
+    pub(crate) const fn new(strategy: IdleStrategy) -> Self {
+        Self { strategy, crowded: None }
+    }
+
     /// The step at `now` when there was work at `worked_at` last; `at_rest` when the ring has
     /// nothing to do, so that its passing token is no traffic to poll for.
-    pub(crate) fn step(self, worked_at: Instant, now: Instant, at_rest: bool) -> IdleStep {
-        match self {
-            Self::Spin => IdleStep::Spin,
-            Self::Backoff => IdleStep::Yield,
-            Self::Park => IdleStep::Sleep,
-            Self::Auto => {
+    pub(crate) fn step(&self, worked_at: Instant, now: Instant, at_rest: bool) -> IdleStep {
+        match self.strategy {
+            IdleStrategy::Spin => IdleStep::Spin,
+            IdleStrategy::Backoff => IdleStep::Yield,
+            IdleStrategy::Park => IdleStep::Sleep,
+            IdleStrategy::Auto => {
                 let soon = now.saturating_duration_since(worked_at) < POLL_AFTER_TRAFFIC;
-                if soon && !at_rest { IdleStep::Yield } else { IdleStep::Sleep }
+                let crowded = self.crowded.is_some_and(|crowded| now < crowded.until);
+                if soon && !at_rest && !crowded { IdleStep::Yield } else { IdleStep::Sleep }
             }
         }
+    }
+
+    /// Lets other threads have the processor at `now`.
+    pub(crate) fn yield_now(&mut self, now: Instant) {
+        std::thread::yield_now();
+        let after = Instant::now();
+        self.yielded(after, after.saturating_duration_since(now));
+    }
+
+    /// A yield ended at `now` that took so long.
+    ///
+    /// Who yields to a thread that computes comes back after that one's slice, and Linux since
+    /// 6.18 lets it pay for its own slice as well; who sleeps comes back as soon as it is woken.
+    fn yielded(&mut self, now: Instant, took: Duration) {
+        if took <= YIELD_MAX {
+            return;
+        }
+        let again = self.crowded.filter(|crowded| now < crowded.until + crowded.span);
+        let span = again.map_or(CROWDED_MIN, |crowded| CROWDED_MAX.min(2 * crowded.span));
+        self.crowded = Some(Crowded { until: now + span, span });
     }
 }
 
@@ -51,11 +101,41 @@ mod tests {
 
     #[test]
     fn auto_polls_after_traffic_and_then_sleeps() {
+        let idle = Idle::new(IdleStrategy::Auto);
         let worked_at = Instant::now();
         let soon = worked_at + POLL_AFTER_TRAFFIC / 2;
-        assert_eq!(IdleStrategy::Auto.step(worked_at, soon, false), IdleStep::Yield);
-        assert_eq!(IdleStrategy::Auto.step(worked_at, soon, true), IdleStep::Sleep);
+        assert_eq!(idle.step(worked_at, soon, false), IdleStep::Yield);
+        assert_eq!(idle.step(worked_at, soon, true), IdleStep::Sleep);
         let later = worked_at + POLL_AFTER_TRAFFIC * 2;
-        assert_eq!(IdleStrategy::Auto.step(worked_at, later, false), IdleStep::Sleep);
+        assert_eq!(idle.step(worked_at, later, false), IdleStep::Sleep);
+    }
+
+    #[test]
+    fn auto_sleeps_for_a_while_where_others_compute() {
+        let mut idle = Idle::new(IdleStrategy::Auto);
+        let now = Instant::now();
+        idle.yielded(now, YIELD_MAX);
+        assert_eq!(idle.step(now, now, false), IdleStep::Yield);
+        idle.yielded(now, 2 * YIELD_MAX);
+        assert_eq!(idle.step(now, now, false), IdleStep::Sleep);
+        let later = now + CROWDED_MIN;
+        assert_eq!(idle.step(later, later, false), IdleStep::Yield);
+    }
+
+    #[test]
+    fn the_longer_they_compute_the_longer_auto_sleeps() {
+        let mut idle = Idle::new(IdleStrategy::Auto);
+        let mut now = Instant::now();
+        for span in [5, 10, 20, 40, 80, 160, 160].map(Duration::from_millis) {
+            idle.yielded(now, 2 * YIELD_MAX);
+            let last = now + span - Duration::from_millis(1);
+            assert_eq!(idle.step(last, last, false), IdleStep::Sleep);
+            now += span;
+            assert_eq!(idle.step(now, now, false), IdleStep::Yield);
+        }
+        now += CROWDED_MAX;
+        idle.yielded(now, 2 * YIELD_MAX);
+        now += CROWDED_MIN;
+        assert_eq!(idle.step(now, now, false), IdleStep::Yield, "quiet in between");
     }
 }

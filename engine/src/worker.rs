@@ -20,7 +20,7 @@ use std::net::SocketAddrV4;
 
 use crate::clock::Clock;
 use crate::doorbell::Bells;
-use crate::idle::{IdleStep, IdleStrategy};
+use crate::idle::{Idle, IdleStep, IdleStrategy};
 use crate::rotation::TokenWatch;
 use crate::shared::{EndReason, LINK_NAMES, Shared};
 use crate::trace_file::TraceFile;
@@ -44,7 +44,7 @@ pub(crate) struct Worker {
     half: DataHalf,
     port: Port,
     clock: Clock,
-    idle: IdleStrategy,
+    idle: Idle,
     slow_consumer: SlowConsumer,
     /// Since when the application's queue has been full.
     full_since: Option<Instant>,
@@ -96,7 +96,7 @@ impl Worker {
             half,
             port,
             clock,
-            idle,
+            idle: Idle::new(idle),
             slow_consumer,
             full_since: None,
             worked_at: now,
@@ -169,7 +169,7 @@ impl Worker {
         let (now, _) = self.clock.now();
         match self.idle.step(self.worked_at, now, self.half.ordering().is_idle()) {
             IdleStep::Spin => std::hint::spin_loop(),
-            IdleStep::Yield => std::thread::yield_now(),
+            IdleStep::Yield => self.idle.yield_now(now),
             IdleStep::Sleep => self.sleep(now),
         }
     }
