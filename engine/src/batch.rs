@@ -82,10 +82,14 @@ impl Batch {
     /// # Errors
     /// The reason why it was not added.
     pub fn try_push(&mut self, payload: &[u8]) -> Result<(), BatchError> {
+        let max = self.publisher.message_bytes_max;
+        if payload.len() > max {
+            return Err(BatchError::TooLarge { max });
+        }
         if self.waiting.is_none() && self.packer.push(payload) {
             return Ok(());
         }
-        self.make_room(payload.len())?;
+        self.make_room()?;
         if self.packer.push(payload) {
             return Ok(());
         }
@@ -124,11 +128,7 @@ impl Batch {
     }
 
     /// Empties the packer for a message that did not fit.
-    fn make_room(&mut self, payload_bytes: usize) -> Result<(), BatchError> {
-        let max = self.publisher.message_bytes_max;
-        if payload_bytes > max {
-            return Err(BatchError::TooLarge { max });
-        }
+    fn make_room(&mut self) -> Result<(), BatchError> {
         self.try_flush()?;
         self.packer.set_body_bytes_max(self.publisher.shared.body_bytes.load(Ordering::Relaxed));
         Ok(())

@@ -30,11 +30,11 @@ use crate::state_dir::StateDir;
 use crate::trace_file::TraceFile;
 use crate::worker::{self, Worker};
 
-/// Messages between the application and the worker, at most.
-const COMMANDS_MAX: usize = 8_192;
+/// Messages, or packets of packed ones, between the application and the worker, at most.
+const QUEUE_ENTRIES_MAX: usize = 8_192;
 
-/// Payload bytes between the application and the worker, at most (or one message).
-const COMMAND_BYTES_MAX: usize = 16 << 20;
+/// Their bytes, at most (or one message).
+const QUEUE_BYTES_MAX: usize = 16 << 20;
 
 /// Packets between the worker and the application, at most.
 const STREAM_PACKETS: usize = 1_024;
@@ -180,7 +180,7 @@ fn connect(
         application: Doorbell::new(application.clone()),
         room: Doorbell::new(room.clone()),
     };
-    let shared = Arc::new(Shared::new(COMMANDS_MAX));
+    let shared = Arc::new(Shared::new(QUEUE_ENTRIES_MAX));
     let (directives_in, directives) = rtrb::RingBuffer::new(HANDOFFS_MAX);
     let (reports, reports_out) = rtrb::RingBuffer::new(HANDOFFS_MAX);
     let (stream, stream_out) = rtrb::RingBuffer::new(STREAM_PACKETS);
@@ -192,7 +192,7 @@ fn connect(
         worker_bell: bells.worker.clone(),
         room: Room { bell: bells.room.clone(), waker: room },
         message_bytes_max: builder.params.message_bytes,
-        queue_bytes_max: COMMAND_BYTES_MAX,
+        queue_bytes_max: QUEUE_BYTES_MAX,
     };
     let worker = worker::Port {
         link: opened.data,

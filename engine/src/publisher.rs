@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam::utils::Backoff;
-use roundel_ring::cycle::Command;
 use roundel_ring::packing::Messages;
 use roundel_ring::service::Service;
 
@@ -86,31 +85,24 @@ impl Publisher {
         if shared.closed.load(Ordering::Acquire) {
             return Err(TryPublishError::Closed { payload, reason: shared.ended.load() });
         }
-        self.hand_over(service, Messages::One(payload)).map_err(|back| match back {
-            Messages::One(payload) => TryPublishError::Full(payload),
-            // What is handed over comes back as it was.
-            Messages::Packed(packed) => TryPublishError::Full(packed.body().clone()),
-        })
+        let handed_over = self.hand_over(service, Messages::One(payload));
+        handed_over.map_err(|back| TryPublishError::Full(back.into_bytes()))
     }
 
     /// Puts messages into the worker's queue, or gives them back when there is no room.
     pub(crate) fn hand_over(&self, service: Service, messages: Messages) -> Result<(), Messages> {
         let (shared, bytes) = (&self.shared, messages.body_bytes());
-        let queued = shared.command_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let queued = shared.published_bytes.fetch_add(bytes, Ordering::Relaxed);
         // One message is always taken, or one larger than the bound never could be.
         let pushed = if queued > 0 && queued + bytes > self.queue_bytes_max {
             Err(messages)
         } else {
-            let pushed = shared.commands.push(Command::Publish { service, messages });
-            pushed.map_err(|command| match command {
-                Command::Publish { messages, .. } => messages,
-                Command::Leave => Messages::One(Bytes::new()),
-            })
+            shared.published.push((service, messages)).map_err(|(_, messages)| messages)
         };
         if pushed.is_ok() {
             self.worker_bell.ring();
         } else {
-            shared.command_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            shared.published_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         pushed
     }

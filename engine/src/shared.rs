@@ -6,8 +6,9 @@ use crossbeam::atomic::AtomicCell;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use roundel_ring::counters::DataCounters;
-use roundel_ring::cycle::Command;
 use roundel_ring::id::Epoch;
+use roundel_ring::packing::Messages;
+use roundel_ring::service::Service;
 use roundel_ring::wire::{MTU_MIN_BYTES, body_bytes_max};
 
 use crate::rotation::RotationPage;
@@ -46,14 +47,14 @@ pub enum EndReason {
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// From the application to the worker.
-    pub(crate) commands: ArrayQueue<Command>,
-    /// Bytes of messages in `commands`.
-    pub(crate) command_bytes: CachePadded<AtomicUsize>,
+    pub(crate) published: ArrayQueue<(Service, Messages)>,
+    /// Bytes of messages in `published`.
+    pub(crate) published_bytes: CachePadded<AtomicUsize>,
     /// What a packet of the running ring holds: the size that is worth packing to.
     pub(crate) body_bytes: AtomicUsize,
     /// Nothing more is accepted.
     pub(crate) closed: AtomicBool,
-    /// The worker is to leave behind the last of `commands`.
+    /// The worker is to leave behind the last of `published`.
     pub(crate) leave: AtomicBool,
     /// The application no longer waits for anything: end soon.
     pub(crate) abandoned: AtomicBool,
@@ -70,10 +71,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(commands: usize) -> Self {
+    pub(crate) fn new(queue_entries: usize) -> Self {
         Self {
-            commands: ArrayQueue::new(commands),
-            command_bytes: CachePadded::new(AtomicUsize::new(0)),
+            published: ArrayQueue::new(queue_entries),
+            published_bytes: CachePadded::new(AtomicUsize::new(0)),
             // Until the worker says: what fits every ring.
             body_bytes: AtomicUsize::new(body_bytes_max(MTU_MIN_BYTES)),
             closed: AtomicBool::new(false),

@@ -142,12 +142,10 @@ impl Worker {
         let (instant, now) = self.clock.now();
         self.publish_counters(instant);
         let mut unread = 0;
-        while let Some(command) = self.port.shared.commands.pop() {
-            if let Command::Publish { messages, .. } = command {
-                unread += u64::from(messages.count());
-            }
+        while let Some((_, messages)) = self.port.shared.published.pop() {
+            unread += u64::from(messages.count());
         }
-        let undelivered = self.half.ordering().undelivered() + unread;
+        let undelivered = self.half.undelivered() + unread;
         self.port.shared.undelivered.store(undelivered, Ordering::Release);
         if let Some(trace) = &mut self.port.trace
             && trace.finish(now).is_err()
@@ -227,7 +225,7 @@ impl Worker {
 
     #[cfg(test)]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.half.ordering().is_quiet() && self.port.shared.commands.is_empty()
+        self.half.ordering().is_quiet() && self.port.shared.published.is_empty()
     }
 
     /// In unicast mode data goes to the members of the running ring; batches fill its packets.
@@ -272,7 +270,7 @@ pub(crate) const fn token_address(endpoint: Endpoint) -> SocketAddrV4 {
 impl Port {
     fn has_input(&self, half: &DataHalf) -> bool {
         let leaves = !self.has_left && self.shared.leave.load(Ordering::Acquire);
-        let command = leaves || !self.shared.commands.is_empty();
+        let command = leaves || !self.shared.published.is_empty();
         let command = command && half.ordering().has_room();
         command || !self.directives.is_empty() || self.shared.stop.load(Ordering::Acquire)
     }
@@ -309,15 +307,13 @@ impl DataPort for Port {
     fn command(&mut self) -> Option<Command> {
         // Before the queue: what it still holds was accepted before the leave.
         let leaves = !self.has_left && self.shared.leave.load(Ordering::Acquire);
-        let Some(command) = self.shared.commands.pop() else {
+        let Some((service, messages)) = self.shared.published.pop() else {
             self.has_left |= leaves;
             return leaves.then_some(Command::Leave);
         };
         self.activity.took_commands = true;
-        if let Command::Publish { messages, .. } = &command {
-            self.shared.command_bytes.fetch_sub(messages.body_bytes(), Ordering::Relaxed);
-        }
-        Some(command)
+        self.shared.published_bytes.fetch_sub(messages.body_bytes(), Ordering::Relaxed);
+        Some(Command::Publish { service, messages })
     }
 
     fn record(&mut self, entries: Vec<Entry>) {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use roundel::{
-    BatchError, Builder, Configuration, ConfigurationKind, EndReason, Event, Node, Service,
+    BatchError, Builder, Configuration, ConfigurationKind, EndReason, Event, Node, Params, Service,
     SlowConsumer, TryPublishError, TryRecvError, Wanted,
 };
 
@@ -242,6 +242,26 @@ fn a_batch_refuses_what_a_member_does() {
     node.begin_leave(Duration::from_secs(1));
     assert!(matches!(batch.flush(), Err(BatchError::Closed { .. })));
     assert_eq!(batch.len(), 1, "what was not accepted stays");
+}
+
+#[test]
+fn messages_of_a_batch_may_be_longer_together_than_the_longest_alone() {
+    const COUNT: usize = 1_000;
+    let state = tempfile::tempdir().unwrap();
+    let params = Params { message_bytes: 100, ..Params::default() };
+    let node = describe(&cluster("short-messages"), state.path(), 36).params(params).join();
+    let mut node = node.unwrap();
+    let mut batch = node.publisher().batch(Service::Agreed);
+    assert_eq!(batch.try_push(&[7; 101]), Err(BatchError::TooLarge { max: 100 }));
+    for _ in 0..COUNT {
+        batch.push(&[7; 100]).unwrap();
+    }
+    batch.flush().unwrap();
+    let mut left = COUNT;
+    receive(&mut node, |event| {
+        left -= usize::from(matches!(event, Event::Message(_)));
+        left == 0
+    });
 }
 
 #[test]

@@ -72,7 +72,8 @@ impl Backlog {
         if self.closed {
             return Err(Refused::Closed(messages));
         }
-        if messages.payload_bytes_max() > params.message_bytes {
+        // Who packs messages looks at the size of each.
+        if matches!(&messages, Messages::One(payload) if payload.len() > params.message_bytes) {
             return Err(Refused::TooLarge(messages));
         }
         // Full counts what waits already: a message larger than the bound could never go else.
@@ -144,7 +145,7 @@ impl Backlog {
         }
         let (first_message, service) = (front.counter, front.service);
         let (count, body) = match self.pop_whole_body(body_bytes) {
-            Some(packed) => (packed.count(), packed.body().clone()),
+            Some(packed) => (packed.count(), packed.into_body()),
             None => self.pack_together(service, body_bytes, arena),
         };
         let content = Content::Messages { count };
@@ -163,9 +164,9 @@ impl Backlog {
         if packed.body().len() <= body_bytes {
             return;
         }
-        let first = match packed.split_fitting(body_bytes) {
-            Some(fitting) => Messages::Packed(fitting),
-            None => Messages::One(packed.split_first().unwrap_or_default()),
+        let fitting = packed.split_fitting(body_bytes).map(Messages::Packed);
+        let Some(first) = fitting.or_else(|| packed.split_first().map(Messages::One)) else {
+            return;
         };
         let (first_counter, service) = (*counter, *service);
         *counter += u64::from(first.count());
@@ -186,9 +187,9 @@ impl Backlog {
         if shared {
             return None;
         }
-        match self.pop_front()? {
-            Messages::Packed(packed) => Some(packed),
-            Messages::One(_) => None,
+        match self.pop_front() {
+            Some(Messages::Packed(packed)) => Some(packed),
+            _ => None,
         }
     }
 

@@ -27,6 +27,12 @@ impl Packed {
         &self.body
     }
 
+    /// The messages with their lengths.
+    #[must_use]
+    pub fn into_body(self) -> Bytes {
+        self.body
+    }
+
     /// Cuts off the first messages, as many as fit a body of `body_bytes`; `None` when not even
     /// one does. What is cut off is empty in `self` then.
     pub(crate) fn split_fitting(&mut self, body_bytes: usize) -> Option<Self> {
@@ -70,21 +76,21 @@ impl Messages {
         }
     }
 
+    /// Their bytes as they came: the payload of the one, or the body of the packed.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::One(payload) => payload,
+            Self::Packed(packed) => packed.body,
+        }
+    }
+
     /// The bytes of a packet's body that they fill.
     #[must_use]
     pub const fn body_bytes(&self) -> usize {
         match self {
             Self::One(payload) => MESSAGE_PREFIX_BYTES + payload.len(),
             Self::Packed(packed) => packed.body.len(),
-        }
-    }
-
-    /// The longest of them.
-    #[must_use]
-    pub const fn payload_bytes_max(&self) -> usize {
-        match self {
-            Self::One(payload) => payload.len(),
-            Self::Packed(packed) => packed.body.len() - MESSAGE_PREFIX_BYTES,
         }
     }
 }
@@ -128,12 +134,6 @@ impl Packer {
         self.count
     }
 
-    /// Whether a message of so many bytes fits an empty body.
-    #[must_use]
-    pub const fn takes(&self, payload_bytes: usize) -> bool {
-        MESSAGE_PREFIX_BYTES + payload_bytes <= self.body_bytes_max
-    }
-
     /// Adds a message; false when there is no room for it in this body.
     #[must_use]
     pub fn push(&mut self, payload: &[u8]) -> bool {
@@ -174,7 +174,7 @@ mod tests {
     fn a_body_takes_what_fits() {
         let mut packer = Packer::new(10);
         assert_eq!(packer.take(), None);
-        assert!(packer.takes(8) && !packer.takes(9));
+        assert!(!packer.push(b"123456789"), "a byte too much");
         assert!(packer.push(b"abc") && packer.push(b"def"));
         assert!(!packer.push(b""), "two bytes too much");
         let Packed { count, body } = packer.take().unwrap();

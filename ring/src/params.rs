@@ -27,7 +27,8 @@ pub struct Params {
     pub receive_packets: u32,
     /// Silence of a ring after which its token counts as lost.
     pub token_loss: Duration,
-    /// Times a token is retransmitted, evenly within `token_loss`, before it counts as lost.
+    /// Times that a token is retransmitted within `token_loss` at least: sooner at first where
+    /// rotations are quick.
     pub token_retransmits: u32,
     /// Longest time an idle token is held by the representative.
     pub hold: Duration,
@@ -45,7 +46,7 @@ pub struct Params {
     pub beacon: Duration,
     /// Bytes of accepted messages that wait for a number, at most.
     pub backlog_bytes: usize,
-    /// Accepted messages that wait for a number, at most.
+    /// Accepted messages, or packets of packed ones, that wait for a number, at most.
     pub backlog_messages: usize,
     /// Packets decided for delivery that wait for the application, beyond those in the window.
     pub stream_packets: usize,
@@ -140,7 +141,7 @@ impl Params {
         Ok(())
     }
 
-    /// Silence after which a token is retransmitted for the first time.
+    /// Longest time between two retransmissions of a token.
     #[must_use]
     pub fn token_retransmit(&self) -> Duration {
         self.token_loss / (self.token_retransmits + 1)

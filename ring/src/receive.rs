@@ -1,11 +1,11 @@
 //! How much others may send a member in one rotation.
 
-/// Not less, whatever was dropped: each member can number some packets in a rotation.
+/// Not less, whatever was dropped: room for a few packets of a few members.
 const PACKETS_MIN: u32 = 16;
 
-/// Visits without a drop after which the window grows, and by which part of itself.
+/// Visits without a drop after which the window grows by one packet: back from a half within about
+/// a second, so that a bound that is too high costs a drop a second and not many.
 const CALM_VISITS: u32 = 32;
-const GROWTH_DIVISOR: u32 = 16;
 
 /// Packets that fit a member's receive buffer between two of its token visits: it reads all that
 /// came before it handles the token. Halved when the kernel has dropped some all the same, and
@@ -42,8 +42,7 @@ impl ReceiveWindow {
         self.calm_visits += 1;
         if self.calm_visits >= CALM_VISITS {
             self.calm_visits = 0;
-            let grown = self.packets.saturating_add((self.packets / GROWTH_DIVISOR).max(1));
-            self.packets = grown.min(self.packets_max);
+            self.packets = self.packets_max.min(self.packets + 1);
         }
     }
 }

@@ -150,14 +150,15 @@ impl Lan {
     pub fn set_mtu(&self, mtu_bytes: u32) -> Result<(), LanError> {
         let ports = self.hosts().map(|host| format!("link set p{host} mtu {mtu_bytes}\n"));
         ip(Some(&self.bridge()), &ports.collect::<String>())?;
-        self.hosts().try_for_each(|host| self.narrow(host, mtu_bytes))
+        self.hosts().try_for_each(|host| self.set_host_mtu(host, mtu_bytes))
     }
 
-    /// From now on a host's link takes no larger IP packets, neither way.
+    /// From now on a host's link takes no larger IP packets; a super-packet whose segments are no
+    /// larger it takes.
     ///
     /// # Errors
     /// That the kernel refuses it.
-    pub fn narrow(&self, host: u32, mtu_bytes: u32) -> Result<(), LanError> {
+    pub fn set_host_mtu(&self, host: u32, mtu_bytes: u32) -> Result<(), LanError> {
         ip(Some(&self.namespace(host)), &format!("link set eth0 mtu {mtu_bytes}\n"))
     }
 

@@ -62,6 +62,8 @@ const COMMANDS_PER_CYCLE_MAX: usize = 1024;
 pub struct DataHalf {
     ordering: Ordering,
     head: Vec<u8>,
+    /// Messages that came after the leave.
+    refused: u64,
 }
 
 impl DataHalf {
@@ -69,13 +71,19 @@ impl DataHalf {
     #[must_use]
     pub fn new(identity: Identity, params: Params, traced: bool, now: Time) -> Self {
         let head = Vec::with_capacity(crate::wire::MTU_MAX_BYTES);
-        Self { ordering: Ordering::new(identity, params, traced, now), head }
+        Self { ordering: Ordering::new(identity, params, traced, now), head, refused: 0 }
     }
 
     /// The ordering machine.
     #[must_use]
     pub const fn ordering(&self) -> &Ordering {
         &self.ordering
+    }
+
+    /// Messages that were published here and not delivered here: what a member that ends now loses.
+    #[must_use]
+    pub const fn undelivered(&self) -> u64 {
+        self.ordering.undelivered() + self.refused
     }
 
     /// The kernel has dropped frames for want of room: [`Ordering::handle_drops`].
@@ -152,13 +160,17 @@ impl DataHalf {
                 None => break,
                 Some(Command::Leave) => self.ordering.close(),
                 Some(Command::Publish { service, messages }) => {
-                    let refused = self.ordering.submit(now, service, messages).err();
-                    // There is room, the caller has checked the size, and nothing is published
-                    // after the leave.
-                    debug_assert!(
-                        !matches!(refused, Some(Refused::Full(_) | Refused::TooLarge(_))),
-                        "an accepted message is never lost"
-                    );
+                    match self.ordering.submit(now, service, messages) {
+                        Ok(_) => {}
+                        // Published while the application began to leave.
+                        Err(Refused::Closed(messages)) => {
+                            self.refused += u64::from(messages.count());
+                        }
+                        // There is room, and the caller has checked the size.
+                        Err(Refused::Full(_) | Refused::TooLarge(_)) => {
+                            debug_assert!(false, "an accepted message is never lost");
+                        }
+                    }
                 }
             }
             taken += 1;

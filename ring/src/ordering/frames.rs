@@ -102,12 +102,13 @@ impl Ordering {
     fn handle_hold_cancel(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {
         let hold_cancel = HoldCancel::parse(frame, self.identity.cluster)?;
         self.ignore_other_ring(hold_cancel.ring)?;
-        let ring = self.active_mut();
-        if ring.roster.index_of(hold_cancel.sender).is_none() {
+        if self.active().roster.index_of(hold_cancel.sender).is_none() {
             return Err(Ignored::NotPredecessor);
         }
-        ring.rotation.cancelled = true;
-        self.installed.ring.rotation.end_idleness(&self.params, now);
+        let soon = now + self.active().rotation.patience(&self.params, 0, false);
+        let rotation = &mut self.active_mut().rotation;
+        rotation.cancelled = true;
+        rotation.end_idleness(soon);
         self.release_hold(now);
         Ok(())
     }

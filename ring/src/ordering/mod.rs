@@ -301,13 +301,6 @@ impl Ordering {
         &self.counters
     }
 
-    /// Measured time of one rotation of the running ring's token, smoothed; `None` before the
-    /// second visit and on a ring of one.
-    #[must_use]
-    pub fn rotation(&self) -> Option<std::time::Duration> {
-        self.active().rotation.measured
-    }
-
     /// Accepts messages; yields the identifier of the first.
     ///
     /// # Errors

@@ -35,10 +35,10 @@ impl Ordering {
         for request in &token.requests {
             let mut rest = Some(*request);
             while let Some(request) = rest {
-                let (run, held_here, after) = self.first_run(&request);
-                rest = after;
                 let room = self.retransmit_packets() as usize - self.scratch.served.len();
-                if held_here && run.skip == 0 && usize::from(run.count) <= room {
+                let (run, held_here, after) = self.first_run(&request, room);
+                rest = after;
+                if held_here && run.skip == 0 && room > 0 {
                     self.serve(&run, token.hop);
                 } else if passed_on.len() < limit {
                     let skip = if held_here { run.skip.saturating_sub(1) } else { run.skip };
@@ -93,15 +93,13 @@ impl Ordering {
         }
     }
 
-    /// Cuts off the longest start of a request that I hold, or do not hold, throughout, short
-    /// enough to be answered in one visit; yields it, whether I hold it, and what is left.
-    fn first_run(&self, request: &Request) -> (Request, bool, Option<Request>) {
+    /// Cuts off the longest start of a request that I hold, or do not hold, throughout; yields it,
+    /// whether I hold it, and what is left. What I am to answer is no longer than there is `room`
+    /// for.
+    fn first_run(&self, request: &Request, room: usize) -> (Request, bool, Option<Request>) {
         let held_here = self.held(request.first).is_some();
-        let longest = if held_here {
-            u16::try_from(self.retransmit_packets()).unwrap_or(u16::MAX)
-        } else {
-            u16::MAX
-        };
+        let answered = held_here && request.skip == 0 && room > 0;
+        let longest = if answered { u16::try_from(room).unwrap_or(u16::MAX) } else { u16::MAX };
         let alike = |more: &u16| {
             let seq = request.first.plus(u64::from(*more));
             self.held(seq).is_some() == held_here

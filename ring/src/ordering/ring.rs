@@ -104,7 +104,7 @@ pub(super) struct Rotation {
     /// When I handled the token last.
     pub(super) visited_at: Time,
     /// The usual time of one rotation, as measured; holding apart.
-    pub(super) measured: Option<Duration>,
+    pub(super) usual: Option<Duration>,
     /// Last sign of life of the ring.
     pub(super) heard_at: Time,
     /// When a member with work asks an idle token's holder again.
@@ -154,7 +154,7 @@ impl Rotation {
             cancelled: false,
             place: Place::Away,
             visited_at: Time::ZERO,
-            measured: None,
+            usual: None,
             heard_at: Time::ZERO,
             cancel_at: None,
             cancels: 0,
@@ -181,17 +181,16 @@ impl Rotation {
     /// an idle ring would give its token up after one or two repeats.
     pub(super) fn patience(&self, params: &Params, retransmits: u32, idle: bool) -> Duration {
         let ceiling = params.token_retransmit();
-        let measured = self.measured.unwrap_or(ceiling) * 2;
+        let twice = self.usual.unwrap_or(ceiling) * 2;
         if idle && retransmits == 0 {
             // No hurry, and threads that sleep take longer: who has work ends it.
             return params.hold + ceiling;
         }
-        (measured.max(PATIENCE_MIN) * (1 << retransmits.min(8))).min(ceiling)
+        (twice.max(PATIENCE_MIN) * (1 << retransmits.min(8))).min(ceiling)
     }
 
-    /// There is work: a token that I sent is no longer expected to be held.
-    pub(super) fn end_idleness(&mut self, params: &Params, now: Time) {
-        let soon = now + self.patience(params, 0, false);
+    /// There is work: a token that I sent is no longer expected to be held, and repeated `soon`.
+    pub(super) fn end_idleness(&mut self, soon: Time) {
         if let Place::Sent { retransmit_at, retransmits: 0, .. } = &mut self.place
             && self.idle
         {

@@ -60,7 +60,7 @@ impl Ordering {
                 took = Some(whole.saturating_sub(hold));
             } else {
                 took = Some(whole);
-                rotation.measured = Some(smoothed(rotation.measured, whole));
+                rotation.usual = Some(usual_after(rotation.usual, whole));
             }
         }
         rotation.visits += 1;
@@ -70,8 +70,10 @@ impl Ordering {
         rotation.next_hop = token.hop + ring.roster.len() as u64;
         rotation.place = Place::Away;
         self.receive.handle_visit();
-        // All that was sent before is read by now.
-        let room = u64::from(self.receive.packets());
+        // What was sent before the token is read by now; what its sender multicast behind it may
+        // still wait, and is few. Each member must be able to number something.
+        let members = token.promises.len() as u64;
+        let room = u64::from(self.receive.packets()).max(members);
         self.active_mut().rotation.receive_limit = token.seq.plus(room);
         if let Some(took) = took {
             self.pace.note(now, took);
@@ -131,6 +133,7 @@ impl Ordering {
                     retransmitted: repaired,
                     seq: token.seq,
                     least_ceiling: token.least_ceiling().min(self.active().window.ceiling()),
+                    shared_ceiling: token.shared_ceiling(self.active().me),
                 },
             );
             for _ in 0..allowed {
@@ -264,7 +267,7 @@ impl Ordering {
         if !matches!(self.phase, Phase::Operational) || !is_away {
             return;
         }
-        ring.rotation.end_idleness(&self.params, now);
+        ring.rotation.end_idleness(now + ring.rotation.patience(&self.params, 0, false));
         let (sender, ring) = (self.identity.member.id, ring.id());
         let cancel = crate::wire::hold_cancel::HoldCancel { sender, ring };
         self.outbox.push_back(Outgoing::HoldCancel(cancel));
@@ -277,7 +280,7 @@ impl Ordering {
 
 /// The usual time of a rotation after one more. A long one counts as a little longer only, however
 /// long it was: the token may have been lost in it, and its repeats must not become slower by that.
-fn smoothed(usual: Option<Duration>, rotation: Duration) -> Duration {
+fn usual_after(usual: Option<Duration>, rotation: Duration) -> Duration {
     match usual {
         None => rotation,
         Some(usual) if rotation > usual => rotation.min(usual + usual / 8),

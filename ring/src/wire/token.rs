@@ -156,6 +156,18 @@ impl Token {
         self.promises.iter().map(|promise| promise.aru).min().unwrap_or_default()
     }
 
+    /// What the member at index `me` leaves to those that the token visits between it and the
+    /// owner of each ceiling: one number for each.
+    #[must_use]
+    pub fn shared_ceiling(&self, me: usize) -> Seq {
+        let members = self.promises.len();
+        let left = |(owner, promise): (usize, &Promise)| {
+            let between = (owner + 2 * members - me - 1) % members;
+            Seq(promise.ceiling.0.saturating_sub(between as u64))
+        };
+        self.promises.iter().enumerate().map(left).min().unwrap_or_default()
+    }
+
     /// What nobody may exceed: the least ceiling.
     #[must_use]
     pub fn least_ceiling(&self) -> Seq {

@@ -153,7 +153,7 @@ fn safe_messages_until_a_total() {
 fn a_narrow_link() {
     const LINES: u64 = 300;
     let Some(mut run) = Run::new("a_narrow_link", 3) else { return };
-    run.lan.narrow(2, 1280).expect("the network changes");
+    run.lan.set_host_mtu(2, 1280).expect("the network changes");
     let options = ["--wait-members", "3"];
     let members: Vec<Arc<Member>> =
         (1..=3).map(|id| run.start_as(&Spec::new(id).options(&options))).collect();
