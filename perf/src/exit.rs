@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The members did not come together in time.
     Timeout = 5,
+    /// A check found a violation.
+    Violation = 6,
     /// Stopped from outside.
     Interrupted = 130,
 }

@@ -2,13 +2,20 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod counters;
 mod exit;
 mod failover;
 mod figures;
+mod fleet;
 mod floor;
 mod load;
 mod matrix;
+mod order;
+mod pace;
+mod payload;
 mod report;
+mod stress;
+mod talk;
 mod usage;
 
 use std::process::ExitCode;
@@ -32,6 +39,9 @@ enum Command {
     Failover(failover::Args),
     #[command(hide = true)]
     FailoverMember(failover::MemberArgs),
+    Stress(stress::Args),
+    #[command(hide = true)]
+    StressMember(stress::MemberArgs),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +57,8 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Failover(args) => failover::run(&args),
         Command::FailoverMember(args) => failover::run_member(&args),
+        Command::Stress(args) => stress::run(&args),
+        Command::StressMember(args) => stress::run_member(&args),
     }
     .into()
 }

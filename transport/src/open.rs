@@ -108,7 +108,7 @@ pub struct Opened {
 ///
 /// # Errors
 ///
-/// Each says its cause and a fix. A token port that is in use is tried for two seconds, since
+/// Each says its cause and a fix. A token port that is in use is tried for five seconds, since
 /// the kernel needs some time to give back what io_uring held.
 pub fn open(settings: &Settings) -> Result<Opened, OpenError> {
     let Sockets { data, control, mut notices } = Sockets::open(settings)?;

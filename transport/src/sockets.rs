@@ -17,9 +17,9 @@ use crate::settings::{Mode, Settings, SocketKind};
 use crate::sys::options;
 
 /// Tries to bind an address that is in use, and the pause between two. What io_uring held is
-/// released some 10 ms after its process was killed; a second later was seen on a host with ten
-/// runnable threads for each processor.
-const BIND_TRIES: u32 = 1000;
+/// released some 10 ms after its process was killed; more than two seconds later was seen on a host
+/// with ten runnable threads for each processor.
+const BIND_TRIES: u32 = 2500;
 const BIND_PAUSE: Duration = Duration::from_millis(2);
 
 /// Ports tried for a pair of which both are free.

@@ -63,9 +63,12 @@ pub const KNOWN_NAMES: &[&str] = &[
     // roundel daemon, pub, sub, members, groups, status, chat.
     "count",
     "daemon",
-    // roundel-perf load, floor, matrix, compare, failover; roundel chaos.
+    // roundel-perf load, floor, matrix, compare, failover, stress; roundel chaos.
     "drive",
+    "faults",
     "hosts",
+    "interval",
+    "loss",
     "members",
     "only",
     "output",

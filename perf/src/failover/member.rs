@@ -1,8 +1,7 @@
 //! A member under light load that says when nothing was delivered, and what configurations came.
 
-use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::error::Error;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use roundel::{ConfigurationKind, EventRef, Node, Service};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::args::MemberArgs;
 use crate::exit::{Exit, fail};
+use crate::talk::{orders, tell};
 use crate::usage::now_ns;
 
 /// Shorter gaps are not told: a millisecond or two without a delivery is usual.
@@ -35,31 +35,20 @@ pub(crate) fn run(args: &MemberArgs) -> Exit {
         Ok(node) => node,
         Err(error) => return fail(Exit::Failed, &error.to_string()),
     };
-    match watch(args.rate, node, &input_ended()) {
+    match orders().map_err(Into::into).and_then(|orders| watch(args.rate, node, &orders)) {
         Ok(()) => Exit::Ok,
         Err(error) => fail(Exit::Failed, &error.to_string()),
     }
 }
 
-/// Becomes true at the end of standard input: the parent is done, or dead.
-fn input_ended() -> Arc<AtomicBool> {
-    let ended = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&ended);
-    std::thread::spawn(move || {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        set.store(true, Ordering::Relaxed);
-    });
-    ended
-}
-
-fn watch(rate: u32, mut node: Node, ended: &AtomicBool) -> Result<(), Box<dyn std::error::Error>> {
+fn watch(rate: u32, mut node: Node, orders: &Receiver<String>) -> Result<(), Box<dyn Error>> {
     const SECOND_NS: u64 = 1_000_000_000;
     const PAYLOAD: [u8; 64] = [b'm'; 64];
     const BATCH_PACKETS: usize = 8;
     let period_ns = SECOND_NS / u64::from(rate);
     let (mut due_ns, mut delivered_ns) = (now_ns(), None);
     let publisher = node.publisher();
-    while !ended.load(Ordering::Relaxed) {
+    while orders.try_recv() != Err(TryRecvError::Disconnected) {
         let at_ns = now_ns();
         let mut seen = Vec::new();
         node.recv_batch(BATCH_PACKETS, |event| match event {
@@ -85,13 +74,4 @@ fn watch(rate: u32, mut node: Node, ended: &AtomicBool) -> Result<(), Box<dyn st
     }
     let _ = node.leave(Duration::from_secs(1));
     Ok(())
-}
-
-fn tell(seen: &[Seen]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    for seen in seen {
-        serde_json::to_writer(&mut out, seen)?;
-        out.write_all(b"\n")?;
-    }
-    if seen.is_empty() { Ok(()) } else { out.flush() }
 }

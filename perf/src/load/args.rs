@@ -7,7 +7,7 @@ use roundel::options::{self, MemberOptions};
 use roundel::{DriveMode, Service};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::payload::HEAD_BYTES;
+use crate::payload::HEAD_BYTES;
 
 const EXAMPLES: &str = "\
 Examples, one line for each member, on three hosts:

@@ -13,8 +13,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use roundel::{Configuration, ConfigurationKind, NodeId, RingId};
 
-use super::measure::{Counters, Measured, Measurement};
-use super::payload::Payload;
+use super::measure::{Measured, Measurement};
+use crate::counters::Counters;
+use crate::payload::Payload;
 
 /// A run as one member sees it.
 ///

@@ -1,34 +1,15 @@
 //! What is taken down between the ordered start and end markers.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use roundel::{Node, NodeId, Rotations};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use roundel::{NodeId, Rotations};
 
-use super::payload::Load;
+use crate::counters::Counters;
 use crate::figures::histogram;
+use crate::order::chain;
+use crate::payload::Load;
 use crate::usage::{cpu_ns, now_ns};
-
-/// What a member counts by itself.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Counters {
-    by_name: BTreeMap<&'static str, u64>,
-    rotations: Rotations,
-}
-
-impl Counters {
-    /// Those of `node`, now.
-    pub(crate) fn of(node: &Node) -> Self {
-        Self { by_name: node.counters().into_iter().collect(), rotations: node.rotations() }
-    }
-
-    /// 0 for one that there is not.
-    fn value(&self, name: &str) -> u64 {
-        self.by_name.get(name).copied().unwrap_or(0)
-    }
-}
 
 /// One member's view of the messages between the markers.
 #[derive(Debug)]
@@ -82,7 +63,7 @@ impl Measured {
     /// How long the token took around the ring.
     pub(crate) fn rotations(&self) -> Rotations {
         let [start, end] = &self.counters;
-        end.rotations.since(&start.rotations)
+        end.rotations().since(start.rotations())
     }
 
     /// What a counter grew by.
@@ -172,43 +153,9 @@ impl Measurement {
     }
 }
 
-/// The digest after one more message: of its sender, its number there, and its content.
-fn chain(digest: u64, load: Load, payload: &[u8]) -> u64 {
-    let mut link = [0; 20];
-    link[..4].copy_from_slice(&load.sender.0.to_le_bytes());
-    link[4..12].copy_from_slice(&load.counter.to_le_bytes());
-    link[12..].copy_from_slice(&xxh3_64(payload).to_le_bytes());
-    xxh3_64_with_seed(&link, digest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn digest(messages: &[(u32, u64, &[u8])]) -> u64 {
-        let mut measurement = Measurement::start(NodeId(1));
-        for (sender, counter, payload) in messages {
-            let load =
-                Load { sender: NodeId(*sender), counter: *counter, planned_ns: 0, lateness_ns: 0 };
-            measurement.message(0, load, payload).unwrap();
-        }
-        measurement.end().digest
-    }
-
-    #[test]
-    fn the_digest_tells_order_sender_number_and_content() {
-        let usual: [(u32, u64, &[u8]); 2] = [(1, 0, b"a"), (2, 0, b"b")];
-        assert_eq!(digest(&usual), digest(&usual));
-        for other in [
-            [usual[1], usual[0]],
-            [usual[0], (3, 0, b"b")],
-            [usual[0], (2, 1, b"b")],
-            [usual[0], (2, 0, b"c")],
-        ] {
-            assert_ne!(digest(&usual), digest(&other));
-        }
-        assert_ne!(digest(&usual), digest(&usual[..1]));
-    }
 
     #[test]
     fn a_gap_in_a_senders_messages_is_found() {

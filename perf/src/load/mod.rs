@@ -3,7 +3,6 @@
 mod args;
 mod course;
 mod measure;
-mod payload;
 mod report;
 mod sender;
 mod source;
@@ -19,11 +18,11 @@ use roundel::{EventRef, Node, Publisher, Service, TryPublishError};
 use args::Drive;
 pub(crate) use args::{Args, Senders, seconds, size};
 use course::{Course, End, Outcome, Phase, Turn};
-use measure::Counters;
 use report::{Report, missed_rate};
 use sender::Sender;
 use source::{Plan, Source};
 
+use crate::counters::Counters;
 use crate::exit::{self, Exit, fail};
 use crate::usage::{clock_id, now_ns};
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use roundel::{Batch, BatchError, NodeId, Publisher, Service, TryPublishError};
 
 use super::args::Rate;
-use super::payload::{Load, Maker, Payload};
+use crate::pace::planned;
+use crate::payload::{Load, Maker, Payload};
 
 /// What is to be sent.
 #[derive(Clone, Debug)]
@@ -149,25 +150,6 @@ fn full_or(refusal: Refusal) -> Result<Progress, Box<dyn Error>> {
     }
 }
 
-/// When message `number` is to be sent, in nanoseconds after the beginning.
-fn planned(number: u64, rate: u64) -> u64 {
-    const SECOND: u64 = 1_000_000_000;
-    (number / rate) * SECOND + (number % rate) * SECOND / rate
-}
-
 fn nanoseconds(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn planned_times_are_evenly_apart_and_do_not_drift() {
-        assert_eq!(planned(0, 3), 0);
-        assert_eq!(planned(1, 3), 333_333_333);
-        assert_eq!(planned(3_000_000, 3), 1_000_000_000_000_000);
-        assert_eq!(planned(10_000, 10_000), 1_000_000_000);
-    }
 }

@@ -1,4 +1,4 @@
-//! What the members of a load run say to each other, all of it through the ring.
+//! What members under load say to each other, all of it through the ring.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use roundel::{Epoch, NodeId, RingId};
@@ -105,7 +105,7 @@ impl Payload {
     }
 }
 
-/// Makes messages of one size, one after the other in the same memory.
+/// Makes messages up to one size, one after the other in the same memory.
 #[derive(Debug)]
 pub(crate) struct Maker {
     message: Vec<u8>,
@@ -120,8 +120,13 @@ impl Maker {
 
     /// The next message.
     pub(crate) fn make(&mut self, load: Load) -> &[u8] {
+        self.make_of(load, self.message.len())
+    }
+
+    /// The next message, of `size` bytes: at least its head, at most what this was made for.
+    pub(crate) fn make_of(&mut self, load: Load, size: usize) -> &[u8] {
         Payload::Load(load).head(&mut &mut self.message[..HEAD_BYTES]);
-        &self.message
+        &self.message[..size.clamp(HEAD_BYTES, self.message.len())]
     }
 }
 
@@ -175,6 +180,7 @@ mod tests {
             assert_eq!((one.len(), two.len()), (size, size));
             assert_eq!(Payload::parse(&one), Some(Payload::Load(load)));
             assert_ne!(one, two);
+            assert_eq!(maker.make_of(load, 40).len(), 40.min(size));
         }
     }
 }
