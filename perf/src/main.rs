@@ -1,8 +1,10 @@
 //! The `roundel-perf` command: measures a ring from the outside, as an application sees it.
 #![forbid(unsafe_code)]
 
+mod children;
 mod compare;
 mod counters;
+mod environment;
 mod exit;
 mod failover;
 mod figures;
@@ -13,6 +15,7 @@ mod matrix;
 mod order;
 mod pace;
 mod payload;
+mod peers;
 mod report;
 mod stress;
 mod talk;
@@ -42,6 +45,9 @@ enum Command {
     Stress(stress::Args),
     #[command(hide = true)]
     StressMember(stress::MemberArgs),
+    Peers(peers::Args),
+    #[command(hide = true)]
+    PeersNats(peers::MemberArgs),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +65,8 @@ fn main() -> ExitCode {
         Command::FailoverMember(args) => failover::run_member(&args),
         Command::Stress(args) => stress::run(&args),
         Command::StressMember(args) => stress::run_member(&args),
+        Command::Peers(args) => peers::run(&args),
+        Command::PeersNats(args) => peers::run_member(&args),
     }
     .into()
 }

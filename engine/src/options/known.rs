@@ -63,7 +63,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     // roundel daemon, pub, sub, members, groups, status, chat.
     "count",
     "daemon",
-    // roundel-perf load, floor, matrix, compare, failover, stress; roundel chaos.
+    // roundel-perf load, floor, matrix, compare, failover, peers, stress; roundel chaos.
     "drive",
     "faults",
     "hosts",
@@ -78,5 +78,6 @@ pub const KNOWN_NAMES: &[&str] = &[
     "seed",
     "senders",
     "size",
+    "sizes",
     "warmup",
 ];

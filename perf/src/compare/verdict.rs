@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::matrix::document::{CellResult, Figures, Spread};
+use crate::figures::Spread;
+use crate::matrix::document::{CellResult, Figures};
 use crate::matrix::plan::RatePlan;
 
 /// Changes below this part are noise whatever the runs say: the host differs by as much from hour

@@ -17,10 +17,9 @@ use hosts::Hosts;
 use log::Effect;
 pub(crate) use member::run as run_member;
 
+use crate::environment::Environment;
 use crate::exit::{self, Exit, Stop, fail};
-use crate::figures::rounded;
-use crate::matrix::document::Spread;
-use crate::matrix::environment::Environment;
+use crate::figures::{Spread, rounded};
 
 /// How long the ring runs undisturbed before each fault.
 const QUIET: Duration = Duration::from_millis(300);
@@ -86,7 +85,10 @@ fn measure(args: &Args, rounds: &mut Vec<[Effect; 4]>) -> Result<(), Stop> {
     let (one, two) = all.split_at(all.len().div_ceil(2));
     hosts.wait(&[&all])?;
     for round in 1..=args.runs {
-        let crash = hosts.fault(&[others], QUIET, |hosts| hosts.kill(last))?;
+        let crash = hosts.fault(&[others], QUIET, |hosts| {
+            hosts.kill(last)?;
+            Ok(())
+        })?;
         let rejoin = hosts.fault(&[&all], QUIET, |hosts| hosts.start(last))?;
         let partition = hosts.fault(&[one, two], QUIET, |hosts| hosts.partition(&[one, two]))?;
         let merge = hosts.fault(&[&all], QUIET, |hosts| hosts.heal())?;

@@ -18,8 +18,10 @@ use roundel::{EventRef, Node, Publisher, Service, TryPublishError};
 use args::Drive;
 pub(crate) use args::{Args, Senders, seconds, size};
 use course::{Course, End, Outcome, Phase, Turn};
+pub(crate) use measure::{Measured, Measurement};
 use report::{Report, missed_rate};
 use sender::Sender;
+pub(crate) use sender::{SLEEP_MAX, SLEEP_MIN};
 use source::{Plan, Source};
 
 use crate::counters::Counters;

@@ -50,10 +50,10 @@ impl Sender {
 
 /// Shortest sleep. A shorter one keeps the processor, which the ring then has to be without; what
 /// becomes due meanwhile is sent at once, and is that much late.
-const SLEEP_MIN: Duration = Duration::from_micros(50);
+pub(crate) const SLEEP_MIN: Duration = Duration::from_micros(50);
 
 /// Longest sleep: bounds how late a stop is noticed.
-const SLEEP_MAX: Duration = Duration::from_millis(20);
+pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 fn run(source: &mut Source, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
     while !stop.load(Ordering::Relaxed) {

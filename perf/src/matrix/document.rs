@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::environment::Environment;
 use super::plan::Cell;
-use crate::figures::Percentiles;
+use crate::environment::Environment;
+use crate::figures::{Percentiles, Spread};
 
 /// Name and version of the format.
 pub(crate) const SCHEMA: &str = "roundel.matrix/1";
@@ -27,6 +27,22 @@ pub(crate) struct Options {
     pub(crate) runs: u32,
     pub(crate) seconds: f64,
     pub(crate) warmup: f64,
+}
+
+impl Options {
+    /// How long each run takes.
+    pub(crate) fn span(&self) -> Span {
+        Span { warmup: self.warmup, seconds: self.seconds }
+    }
+}
+
+/// How long a run takes, in seconds.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Span {
+    /// Before what is measured.
+    pub(crate) warmup: f64,
+    /// What is measured.
+    pub(crate) seconds: f64,
 }
 
 /// A cell and what came of it.
@@ -77,27 +93,6 @@ pub(crate) struct FloorRun {
     pub(crate) steal_percent: f64,
     pub(crate) valid: bool,
     pub(crate) reason: Option<String>,
-}
-
-/// A figure over the valid runs.
-#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Default, Debug)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-}
-
-impl Spread {
-    /// Of values in any order; all 0 when there are none.
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let (Some(min), Some(max)) = (values.first(), values.last()) else {
-            return Self::default();
-        };
-        let (upper, lower) = (values.len() / 2, (values.len() - 1) / 2);
-        Self { median: f64::midpoint(values[lower], values[upper]), min: *min, max: *max }
-    }
 }
 
 /// The figures of a cell.
@@ -179,13 +174,6 @@ mod tests {
     fn run(msgs_per_s: f64, reason: Option<&str>) -> Run {
         let reason = reason.map(str::to_owned);
         Run { msgs_per_s, valid: reason.is_none(), reason, ..Run::default() }
-    }
-
-    #[test]
-    fn medians_are_of_the_middle() {
-        assert_eq!(Spread::of([]), Spread::default());
-        assert_eq!(Spread::of([3.0, 1.0, 9.0]), Spread { median: 3.0, min: 1.0, max: 9.0 });
-        assert_eq!(Spread::of([4.0, 2.0]), Spread { median: 3.0, min: 2.0, max: 4.0 });
     }
 
     #[test]

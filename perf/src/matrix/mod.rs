@@ -2,10 +2,9 @@
 //! one report.
 
 mod args;
-mod children;
 pub(crate) mod document;
-pub(crate) mod environment;
 pub(crate) mod plan;
+pub(crate) mod runner;
 
 use std::fs;
 use std::io::{self, Write};
@@ -16,11 +15,11 @@ use roundel::lan;
 use serde_json::json;
 
 pub(crate) use args::Args;
-use children::Runner;
 use document::{CellResult, Document, FloorRun, Run, SCHEMA};
-use environment::Environment;
 use plan::{Cell, RatePlan};
+use runner::Runner;
 
+use crate::environment::Environment;
 use crate::exit::{self, Exit, Stop, fail};
 use crate::report;
 
@@ -46,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     if environment.debug_assertions {
         eprintln!("roundel-perf: built with debug assertions: figures count for nothing");
     }
-    let runner = match Runner::new(&options, interrupted.clone()) {
+    let runner = match Runner::new(options.hosts, options.span(), interrupted.clone()) {
         Ok(runner) => runner,
         Err(Stop::Failed(cause)) => return fail(Exit::Failed, &cause),
         Err(Stop::Interrupted) => return Exit::Interrupted,

@@ -3,7 +3,8 @@
 
 use super::scale::Scale;
 use super::svg::{Axis, Chart, Line, Point};
-use crate::matrix::document::{CellResult, Document, Figures, Spread};
+use crate::figures::Spread;
+use crate::matrix::document::{CellResult, Document, Figures};
 use crate::matrix::plan::{Cell, LOSS_LOAD_PERCENT, MTUS, RatePlan, percent};
 
 /// All charts that have something to show.

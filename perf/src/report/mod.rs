@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 use scale::short;
 use svg::escape;
 
-use crate::matrix::document::{CellResult, Document, Options, Run, Spread};
-use crate::matrix::environment::Environment;
+use crate::environment::Environment;
+use crate::figures::Spread;
+use crate::matrix::document::{CellResult, Document, Options, Run};
 
 const STYLE: &str = include_str!("style.css");
 

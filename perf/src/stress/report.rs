@@ -10,8 +10,8 @@ use super::args::Args;
 use super::judge::Compared;
 use super::watch::{MemberSample, Totals};
 use super::words::Ring;
+use crate::environment::Environment;
 use crate::figures::rounded;
-use crate::matrix::environment::Environment;
 
 /// Name and version of the format.
 const SCHEMA: &str = "roundel.stress/1";

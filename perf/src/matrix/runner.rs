@@ -1,33 +1,31 @@
 //! One run: a process of this program on each host, and what their results say together.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use roundel::lan::Lan;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::document::{FloorRun, Options, Run};
-use super::environment::Ticks;
+use super::document::{FloorRun, Run, Span};
 use super::plan::Cell;
+use crate::children::{self, Children};
+use crate::environment::Ticks;
 use crate::exit::Stop;
-use crate::figures::Percentiles;
+use crate::figures::{Percentiles, least};
 
 /// What a child may take beyond the planned time: its own bounds are shorter.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Between two looks at the children.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Starts runs.
 pub(crate) struct Runner {
     lan: Lan,
     program: PathBuf,
     states: TempDir,
-    options: Options,
+    span: Span,
     interrupted: Arc<AtomicBool>,
     /// Of the links, now.
     mtu: u32,
@@ -65,16 +63,21 @@ struct FloorResult {
 
 impl Runner {
     /// A runner on hosts of its own.
-    pub(crate) fn new(options: &Options, interrupted: Arc<AtomicBool>) -> Result<Self, Stop> {
+    pub(crate) fn new(hosts: u16, span: Span, interrupted: Arc<AtomicBool>) -> Result<Self, Stop> {
         Ok(Self {
-            lan: Lan::new(options.hosts.into())?,
+            lan: Lan::new(hosts.into())?,
             program: std::env::current_exe()?,
             states: tempfile::tempdir()?,
-            options: options.clone(),
+            span,
             interrupted,
             mtu: 0,
             loss_per_mille: 0,
         })
+    }
+
+    /// The hosts.
+    pub(crate) fn lan(&self) -> &Lan {
+        &self.lan
     }
 
     /// Makes the network what a cell wants.
@@ -117,27 +120,22 @@ impl Runner {
         cell: &Cell,
         what: impl Fn(&mut Command),
     ) -> Result<Vec<R>, Stop> {
-        let mut children = Children(Vec::new());
+        let mut children = Children::new();
         for host in (1..).take(cell.members.into()) {
             let mut command = self.lan.command(host, &self.program);
-            // What is set for this command is not meant for its children.
-            for (name, _) in std::env::vars_os() {
-                if name.to_string_lossy().starts_with("ROUNDEL_") {
-                    command.env_remove(name);
-                }
-            }
+            children::without_options(&mut command);
             what(&mut command);
             self.add_options(&mut command, cell);
-            children.0.push(command.spawn()?);
+            children.start(host, &mut command)?;
         }
-        let planned = Duration::from_secs_f64(self.options.seconds + self.options.warmup);
-        children.wait(&self.interrupted, planned + PATIENCE)?;
-        children.results()
+        let planned = Duration::from_secs_f64(self.span.seconds + self.span.warmup);
+        let lines = children.lines(&self.interrupted, planned + PATIENCE)?;
+        lines.iter().map(|line| parse(line)).collect()
     }
 
     fn add_options(&self, command: &mut Command, cell: &Cell) {
         let Cell { members, size, mtu, io, socket, idle, senders, .. } = cell;
-        let Options { seconds, warmup, .. } = self.options;
+        let Span { seconds, warmup } = self.span;
         let options = [
             ("--members", members.to_string()),
             ("--size", size.to_string()),
@@ -154,64 +152,13 @@ impl Runner {
             command.arg(name).arg(value);
         }
         command.arg("--json").current_dir(Path::new("/"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stderr(Stdio::piped());
     }
 }
 
-/// Processes that end with this value at the latest.
-struct Children(Vec<Child>);
-
-impl Children {
-    fn wait(&mut self, interrupted: &AtomicBool, patience: Duration) -> Result<(), Stop> {
-        let deadline = Instant::now() + patience;
-        while self.0.iter_mut().any(|child| matches!(child.try_wait(), Ok(None))) {
-            if interrupted.load(Ordering::Relaxed) {
-                return Err(Stop::Interrupted);
-            }
-            if Instant::now() > deadline {
-                return Err(Stop::Failed("a member did not end in time".to_owned()));
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Ok(())
-    }
-
-    fn results<R: for<'de> Deserialize<'de>>(mut self) -> Result<Vec<R>, Stop> {
-        let mut results = Vec::new();
-        for child in std::mem::take(&mut self.0) {
-            let output = child.wait_with_output()?;
-            let result = serde_json::from_slice(&output.stdout).map_err(|_| {
-                let told = String::from_utf8_lossy(&output.stderr);
-                Stop::Failed(format!("a member gave no result: {}", told.trim()))
-            })?;
-            results.push(result);
-        }
-        Ok(results)
-    }
-}
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// The greatest of each percentile: that of the member that fared worst.
-fn worst<'a>(all: impl Iterator<Item = &'a Percentiles>) -> Percentiles {
-    all.fold(Percentiles::default(), |worst, one| Percentiles {
-        p50: worst.p50.max(one.p50),
-        p90: worst.p90.max(one.p90),
-        p99: worst.p99.max(one.p99),
-        p999: worst.p999.max(one.p999),
-        max: worst.max.max(one.max),
-    })
-}
-
-fn least(values: impl Iterator<Item = f64>) -> f64 {
-    values.reduce(f64::min).unwrap_or(0.0)
+fn parse<R: for<'de> Deserialize<'de>>(line: &str) -> Result<R, Stop> {
+    let result = serde_json::from_str(line);
+    result.map_err(|error| Stop::Failed(format!("a member's result cannot be read: {error}")))
 }
 
 fn load_of(results: &[LoadResult]) -> Run {
@@ -225,9 +172,11 @@ fn load_of(results: &[LoadResult]) -> Run {
     Run {
         msgs_per_s: least(results.iter().map(|result| result.msgs_per_s)),
         payload_mbit_per_s: least(results.iter().map(|result| result.payload_mbit_per_s)),
-        latency_us: worst(results.iter().map(|result| &result.latency_us)),
-        lateness_us: worst(results.iter().filter_map(|result| result.lateness_us.as_ref())),
-        rotation_us: worst(results.iter().map(|result| &result.rotation_us)),
+        latency_us: Percentiles::worst(results.iter().map(|result| &result.latency_us)),
+        lateness_us: Percentiles::worst(
+            results.iter().filter_map(|result| result.lateness_us.as_ref()),
+        ),
+        rotation_us: Percentiles::worst(results.iter().map(|result| &result.rotation_us)),
         cpu_us_per_msg: results.iter().map(|result| result.cpu_us_per_msg).sum(),
         retransmits: results.iter().map(|result| result.retransmits).sum(),
         socket_drops: results.iter().map(|result| result.socket_drops).sum(),
@@ -243,7 +192,7 @@ fn floor_of(results: &[FloorResult]) -> FloorRun {
     FloorRun {
         msgs_per_s: least(results.iter().map(|result| result.msgs_per_s)),
         packets_per_s: least(results.iter().map(|result| result.packets_per_s)),
-        rotation_us: worst(results.iter().map(|result| &result.rotation_us)),
+        rotation_us: Percentiles::worst(results.iter().map(|result| &result.rotation_us)),
         cpu_us_per_msg: results.iter().map(|result| result.cpu_us_per_msg).sum(),
         lost: results.iter().map(|result| result.lost).sum(),
         steal_percent: 0.0,

@@ -1,0 +1,190 @@
+//! Processes of one measurement: what they say, line by line, and their end.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use crate::exit::Stop;
+
+/// Longest wait between two looks at whether to stop.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest wait for the end of standard error, which what a process started may still have.
+const TOLD_MAX: Duration = Duration::from_millis(500);
+
+/// Processes, one on each host, that end with this value at the latest.
+#[derive(Debug)]
+pub(crate) struct Children {
+    all: BTreeMap<u32, Process>,
+    said: Receiver<(u32, Said)>,
+    sender: Sender<(u32, Said)>,
+}
+
+/// What comes from a process's standard output.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Said {
+    Line(String),
+    /// Nothing more.
+    End,
+}
+
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    /// What it says on standard error, where that is piped.
+    told: Option<Receiver<String>>,
+}
+
+impl Children {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        let (sender, said) = mpsc::channel();
+        Self { all: BTreeMap::new(), said, sender }
+    }
+
+    /// Starts a process on a host, in the place of what was there. Its standard input is open as
+    /// long as it lives.
+    pub(crate) fn start(&mut self, host: u32, command: &mut Command) -> io::Result<()> {
+        self.kill(host);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        if let Some(stdout) = child.stdout.take() {
+            let sender = self.sender.clone();
+            std::thread::spawn(move || {
+                let lines = BufReader::new(stdout).lines().map_while(Result::ok).map(Said::Line);
+                for said in lines.chain([Said::End]) {
+                    if sender.send((host, said)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        let told = child.stderr.take().map(|mut stderr| {
+            let (sender, receiver) = mpsc::sync_channel(1);
+            std::thread::spawn(move || {
+                let mut told = Vec::new();
+                let _ = stderr.read_to_end(&mut told);
+                let _ = sender.send(String::from_utf8_lossy(&told).trim().to_owned());
+            });
+            receiver
+        });
+        self.all.insert(host, Process { child, told });
+        Ok(())
+    }
+
+    /// Ends a process, which has no time to say anything. Yields what it said on standard error.
+    pub(crate) fn kill(&mut self, host: u32) -> String {
+        let Some(mut process) = self.all.remove(&host) else { return String::new() };
+        let _ = process.child.kill();
+        let _ = process.child.wait();
+        process.told.and_then(|told| told.recv_timeout(TOLD_MAX).ok()).unwrap_or_default()
+    }
+
+    /// The processes, by host.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.all.iter().map(|(host, process)| (*host, process.child.id()))
+    }
+
+    /// Says a line to all.
+    pub(crate) fn tell(&mut self, line: &str) -> io::Result<()> {
+        for process in self.all.values_mut() {
+            if let Some(stdin) = &mut process.child.stdin {
+                writeln!(stdin, "{line}")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What one of them says next, if it does in this time.
+    pub(crate) fn next(&self, patience: Duration) -> Option<(u32, Said)> {
+        self.said.recv_timeout(patience).ok()
+    }
+
+    /// Waits for a line of each.
+    ///
+    /// # Errors
+    /// That one ended or said nothing in time.
+    pub(crate) fn lines(
+        &mut self,
+        interrupted: &AtomicBool,
+        patience: Duration,
+    ) -> Result<Vec<String>, Stop> {
+        let deadline = Instant::now() + patience;
+        let mut lines = BTreeMap::new();
+        while lines.len() < self.all.len() {
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(Stop::Interrupted);
+            }
+            if Instant::now() > deadline {
+                return Err(Stop::Failed("a member did not end in time".to_owned()));
+            }
+            match self.next(PAUSE) {
+                Some((host, Said::Line(line))) => drop(lines.insert(host, line)),
+                Some((host, Said::End)) if !lines.contains_key(&host) => {
+                    let told = self.kill(host);
+                    return Err(Stop::Failed(format!("a member gave no result: {told}")));
+                }
+                Some((_, Said::End)) | None => {}
+            }
+        }
+        Ok(lines.into_values().collect())
+    }
+}
+
+/// What is set for this command is not meant for a child that has options of the same names.
+pub(crate) fn without_options(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ROUNDEL_") {
+            command.env_remove(name);
+        }
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        // All at once, and only then what they leave behind.
+        for process in self.all.values_mut() {
+            let _ = process.child.kill();
+        }
+        for process in self.all.values_mut() {
+            let _ = process.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stderr(Stdio::piped());
+        command
+    }
+
+    #[test]
+    fn each_says_its_line() {
+        let (mut children, on) = (Children::new(), AtomicBool::new(false));
+        for host in [2, 1] {
+            children.start(host, &mut shell(&format!("read a; echo {host} $a"))).unwrap();
+        }
+        assert_eq!(children.ids().map(|(host, _)| host).collect::<Vec<_>>(), [1, 2]);
+        children.tell("heard").unwrap();
+        assert_eq!(children.lines(&on, Duration::from_secs(20)).unwrap(), ["1 heard", "2 heard"]);
+    }
+
+    #[test]
+    fn one_that_ends_without_a_word_is_told_of() {
+        let (mut children, on) = (Children::new(), AtomicBool::new(false));
+        children.start(1, &mut shell("echo why >&2")).unwrap();
+        let Err(Stop::Failed(reason)) = children.lines(&on, Duration::from_secs(20)) else {
+            panic!("a line of nobody")
+        };
+        assert!(reason.contains("why"), "{reason}");
+        children.start(1, &mut shell("exec sleep 60")).unwrap();
+        assert!(children.lines(&on, Duration::ZERO).is_err());
+        assert_eq!(children.kill(1), "");
+    }
+}
