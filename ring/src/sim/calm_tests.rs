@@ -5,10 +5,8 @@ use std::time::Duration;
 use super::god::Violated;
 use super::rng::Random;
 use super::world::{Happening, World};
-use crate::configuration::ConfigurationKind;
 use crate::params::Params;
 use crate::time::Time;
-use crate::trace::Event;
 
 const NODES: usize = 5;
 
@@ -20,32 +18,17 @@ fn cluster(nodes: usize, seed: u64, interval: Option<Duration>) -> Result<World,
         world.at(Time::ZERO, node, Happening::Restart);
         world.at(Time::ZERO, node, Happening::Submit);
     }
-    run(&mut world, Duration::from_secs(2))?;
+    world.run_for(Duration::from_secs(2))?;
     Ok(world)
-}
-
-fn run(world: &mut World, span: Duration) -> Result<(), Violated> {
-    let until = world.now + span;
-    while world.step(until)? {}
-    Ok(())
-}
-
-fn gathers(world: &World) -> u64 {
-    let lives = world.nodes.iter().filter_map(|node| node.life.as_ref());
-    lives.map(|life| life.control.membership().gathers()).sum()
 }
 
 /// Entries into gather of all members under a tenth of loss on every link.
 fn gathers_under_loss(seed: u64, interval: Option<Duration>) -> Result<u64, Violated> {
     let mut world = cluster(NODES, seed, interval)?;
-    let before = gathers(&world);
-    for from in 0..NODES {
-        for to in 0..NODES {
-            world.network.link_mut(from, to).loss = 0.1;
-        }
-    }
-    run(&mut world, Duration::from_secs(10))?;
-    Ok(gathers(&world) - before)
+    let before = world.gathers();
+    world.network.each_link(|_, _, link| link.loss = 0.1);
+    world.run_for(Duration::from_secs(10))?;
+    Ok(world.gathers() - before)
 }
 
 /// Also while the ring is idle: its token is held most of the time, and must be missed in time.
@@ -60,18 +43,6 @@ fn loss_alone_changes_nothing() -> Result<(), Violated> {
     Ok(())
 }
 
-/// Sizes of the regular configurations that the living members installed since `since`.
-fn sizes_since(world: &World, since: Time) -> Vec<usize> {
-    let living = world.nodes.iter().filter(|node| node.life.is_some());
-    let histories = living.filter_map(|node| node.histories.last());
-    let entries = histories.flat_map(|history| &history.entries);
-    let size = |event: &Event| match event {
-        Event::Configuration(c) if c.kind == ConfigurationKind::Regular => Some(c.members.len()),
-        _ => None,
-    };
-    entries.filter(|entry| entry.time >= since).filter_map(|entry| size(&entry.event)).collect()
-}
-
 /// The survivors agree on who is gone in the same instant in which their timers end: nobody alive
 /// may be excluded by that.
 #[test]
@@ -82,8 +53,10 @@ fn a_crash_excludes_nobody_alive() -> Result<(), Violated> {
         let killed_at = world.now;
         #[expect(clippy::cast_possible_truncation, reason = "few seeds")]
         world.kill(seed as usize % MEMBERS);
-        run(&mut world, Duration::from_secs(1))?;
-        let sizes = sizes_since(&world, killed_at);
+        world.run_for(Duration::from_secs(1))?;
+        let living = world.nodes.iter().filter(|node| node.life.is_some());
+        let sizes: Vec<usize> =
+            living.flat_map(|node| world.regular_sizes(node.index, killed_at)).collect();
         assert_eq!(sizes, [MEMBERS - 1; MEMBERS - 1], "seed {seed}");
     }
     Ok(())
@@ -93,23 +66,17 @@ fn a_crash_excludes_nobody_alive() -> Result<(), Violated> {
 /// token is not in a hurry. (Seed 504881 of the simulator.)
 #[test]
 fn an_idle_ring_repeats_no_token() -> Result<(), Violated> {
-    let retransmits = |world: &World| -> u64 {
-        let lives = world.nodes.iter().filter_map(|node| node.life.as_ref());
-        lives.map(|life| life.data.ordering().counters().token_retransmits).sum()
-    };
     for seed in 0..30 {
         #[expect(clippy::cast_possible_truncation, reason = "few seeds")]
         let nodes = 2 + seed as usize % 6;
         let mut world = cluster(nodes, seed, Some(Duration::from_millis(1)))?;
         world.workload.interval = None;
-        run(&mut world, Duration::from_millis(500))?;
-        let before = retransmits(&world);
-        for (from, to) in (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to))) {
-            let slow = (Duration::from_micros(300), Duration::from_micros(500));
-            world.network.link_mut(from, to).delay = slow;
-        }
-        run(&mut world, Duration::from_secs(2))?;
-        assert_eq!(retransmits(&world) - before, 0, "seed {seed}, {nodes} members");
+        world.run_for(Duration::from_millis(500))?;
+        let before = world.token_retransmits();
+        let slow = (Duration::from_micros(300), Duration::from_micros(500));
+        world.network.each_link(|_, _, link| link.delay = slow);
+        world.run_for(Duration::from_secs(2))?;
+        assert_eq!(world.token_retransmits() - before, 0, "seed {seed}, {nodes} members");
     }
     Ok(())
 }

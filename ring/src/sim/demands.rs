@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use super::plan;
-use super::run::{Failure, describe, gathers, run_for, settle};
+use super::run::{Failure, settle};
 use super::world::World;
-use crate::configuration::ConfigurationKind;
 use crate::pace::REMEMBERED;
-use crate::time::Time;
-use crate::trace::Event;
 use crate::wire::Kind;
 
 /// Judges a cluster that is one quiet ring; leaves it as one.
@@ -22,13 +19,9 @@ pub(super) fn judge(world: &mut World) -> Result<(), Failure> {
     }
 }
 
-fn failure(clause: &str, detail: String) -> Failure {
-    Failure { clause: clause.to_owned(), detail }
-}
-
 /// Idle for a while, then busy while one link carries no data: neither changes the configuration.
 fn stay_together(world: &mut World) -> Result<(), Failure> {
-    let before = gathers(world);
+    let before = world.gathers();
     world.replay_joins();
     rest_after_a_doubled_token(world)?;
     let nodes = world.nodes.len();
@@ -40,16 +33,16 @@ fn stay_together(world: &mut World) -> Result<(), Failure> {
         for node in 0..nodes {
             world.submit(node)?;
         }
-        run_for(world, Duration::from_millis(40))?;
+        world.run_for(Duration::from_millis(40))?;
     }
     settle(world, "repair goes around a link that carries no data")?;
     world.network.heal();
-    let after = gathers(world);
+    let after = world.gathers();
     if after == before {
         return Ok(());
     }
-    let clause = "no configuration change without a fault".to_owned();
-    Err(Failure { clause, detail: format!("{} gathers; {}", after - before, describe(world)) })
+    let detail = format!("{} gathers; {}", after - before, world.describe());
+    Err(Failure::new("no configuration change without a fault", detail))
 }
 
 /// A direction that stays cut must not keep the members from working: ever fewer changes.
@@ -60,46 +53,37 @@ fn live_with_a_broken_link(world: &mut World) -> Result<(), Failure> {
     if world.rng.chance(0.5) {
         world.network.link_mut(to, from).blocked = true;
     }
-    run_for(world, 40 * world.params.consensus)?;
-    let before = gathers(world);
-    run_for(world, 40 * world.params.consensus)?;
-    let changes = gathers(world) - before;
+    world.run_for(40 * world.params.consensus)?;
+    let before = world.gathers();
+    world.run_for(40 * world.params.consensus)?;
+    let changes = world.gathers() - before;
     world.network.heal();
     settle(world, "one operational ring after a standing cut")?;
     let most = 16 * nodes as u64;
     if changes <= most {
         return Ok(());
     }
-    let clause = "changes under a standing cut are bounded".to_owned();
-    Err(Failure {
-        clause,
-        detail: format!("{changes} gathers in 40 consensus timeouts, {most} allowed"),
-    })
+    let detail = format!("{changes} gathers in 40 consensus timeouts, {most} allowed");
+    Err(Failure::new("changes under a standing cut are bounded", detail))
 }
 
 /// A ring without work for longer than anybody waits for anything. Each frame comes twice for a
 /// moment; a token that was doubled must not circle for ever.
 fn rest_after_a_doubled_token(world: &mut World) -> Result<(), Failure> {
-    let nodes = world.nodes.len();
     let (hold, span) = (world.params.hold, 2 * world.params.fail_to_receive);
-    let duplicate = |world: &mut World, rate| {
-        for (from, to) in all_pairs(nodes) {
-            world.network.link_mut(from, to).duplicate = rate;
-        }
-    };
-    duplicate(world, 1.0);
-    run_for(world, 2 * hold)?;
-    duplicate(world, 0.0);
-    let before = token_retransmits(world);
-    run_for(world, span)?;
-    let retransmits = token_retransmits(world) - before;
-    // One in each held rotation would be far too many; a token that circles makes thousands.
+    world.network.each_link(|_, _, link| link.duplicate = 1.0);
+    world.run_for(2 * hold)?;
+    world.network.each_link(|_, _, link| link.duplicate = 0.0);
+    let before = world.token_retransmits();
+    world.run_for(span)?;
+    let retransmits = world.token_retransmits() - before;
+    // At most one in each held rotation; a token that circles makes thousands.
     let most = span.as_nanos() / hold.as_nanos();
     if u128::from(retransmits) <= most {
         return Ok(());
     }
     let detail = format!("{retransmits} tokens retransmitted in {span:?} without work");
-    Err(failure("an idle ring is quiet", detail))
+    Err(Failure::new("an idle ring is quiet", detail))
 }
 
 /// The commit tokens of the lowest reach nobody, although all else does: the others go on without
@@ -115,19 +99,19 @@ fn go_on_without_a_lowest_that_cannot_propose(world: &mut World) -> Result<(), F
     }
     // Long enough for the slowest host to notice, so that all must gather again.
     cut_off(world, LOWEST, true);
-    run_for(world, 20 * world.params.consensus)?;
+    world.run_for(20 * world.params.consensus)?;
     cut_off(world, LOWEST, false);
     // They hear it, and gather with it.
-    run_for(world, 5 * world.params.consensus)?;
+    world.run_for(5 * world.params.consensus)?;
     let end = world.now + 40 * world.params.consensus;
     let mut together = false;
     while world.now < end && !together {
-        run_for(world, Duration::from_millis(5))?;
-        together = are_one_ring(world, LOWEST);
+        world.run_for(Duration::from_millis(5))?;
+        together = world.is_one_ring(LOWEST);
     }
     if !together {
         let clause = "the others go on without a lowest that cannot propose";
-        return Err(failure(clause, describe(world)));
+        return Err(Failure::new(clause, world.describe()));
     }
     world.network.heal();
     settle(world, "one operational ring after lost proposals")?;
@@ -144,15 +128,15 @@ fn keep_together_beside_a_stranger(world: &mut World) -> Result<(), Failure> {
     let (stranger, neighbour) = plan::pair(&mut world.rng, nodes);
     cut_off(world, stranger, true);
     // Until all hosts are equally fast again: the slow are silent for longer than others wait.
-    run_for(world, REMEMBERED + 20 * world.params.consensus)?;
+    world.run_for(REMEMBERED + 20 * world.params.consensus)?;
     let since = world.now;
     world.network.link_mut(stranger, neighbour).blocked = false;
     world.network.link_mut(neighbour, stranger).blocked = false;
-    run_for(world, 20 * world.params.consensus)?;
-    let smallest = regular_sizes(world, neighbour, since).min();
+    world.run_for(20 * world.params.consensus)?;
+    let smallest = world.regular_sizes(neighbour, since).min();
     if smallest.is_some_and(|size| size < nodes - 1) {
         let detail = format!("a ring of {} fell apart: {smallest:?}", nodes - 1);
-        return Err(failure("a stranger breaks no ring", detail));
+        return Err(Failure::new("a stranger breaks no ring", detail));
     }
     world.network.heal();
     settle(world, "one operational ring after a stranger came in")?;
@@ -165,35 +149,4 @@ fn cut_off(world: &mut World, node: usize, blocked: bool) {
         world.network.link_mut(node, other).blocked = blocked;
         world.network.link_mut(other, node).blocked = blocked;
     }
-}
-
-fn all_pairs(nodes: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..nodes).flat_map(move |from| (0..nodes).map(move |to| (from, to)))
-}
-
-/// Whether all but one work on one ring of exactly themselves.
-fn are_one_ring(world: &World, without: usize) -> bool {
-    let others = world.nodes.iter().enumerate().filter(|(index, _)| *index != without);
-    let mut rings = others.map(|(_, node)| {
-        let life = node.life.as_ref()?;
-        let installed = life.data.ordering().installed();
-        let works = life.control.membership().is_operational();
-        (works && installed.len() == world.nodes.len() - 1).then_some(installed.ring)
-    });
-    let first = rings.next().flatten();
-    first.is_some() && rings.all(|ring| ring == first)
-}
-
-/// Sizes of the regular configurations that a member installed since.
-fn regular_sizes(world: &World, node: usize, since: Time) -> impl Iterator<Item = usize> {
-    let entries = world.nodes[node].histories.last().into_iter().flat_map(|it| &it.entries);
-    entries.filter(move |entry| entry.time >= since).filter_map(|entry| match &entry.event {
-        Event::Configuration(it) if it.kind == ConfigurationKind::Regular => Some(it.members.len()),
-        _ => None,
-    })
-}
-
-fn token_retransmits(world: &World) -> u64 {
-    let lives = world.nodes.iter().filter_map(|node| node.life.as_ref());
-    lives.map(|life| life.data.ordering().counters().token_retransmits).sum()
 }

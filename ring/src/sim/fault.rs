@@ -145,25 +145,26 @@ impl World {
     fn set(&mut self, fault: &Fault, on: bool) {
         let rate = |p: f64| if on { p } else { 0.0 };
         match *fault {
-            Fault::Loss(p) => self.each_link(|_, _, link| link.loss = rate(p)),
+            Fault::Loss(p) => self.network.each_link(|_, _, link| link.loss = rate(p)),
             Fault::LinkLoss { from, to, loss } => {
                 self.network.link_mut(from, to).loss = rate(loss);
             }
             Fault::KindLoss(kind, p) => {
-                self.each_link(|_, _, link| link.kind_loss = on.then_some((kind, p)));
+                self.network.each_link(|_, _, link| link.kind_loss = on.then_some((kind, p)));
             }
-            Fault::Duplicate(p) => self.each_link(|_, _, link| link.duplicate = rate(p)),
-            Fault::Spikes(p) => self.each_link(|_, _, link| link.spike = rate(p)),
+            Fault::Duplicate(p) => self.network.each_link(|_, _, link| link.duplicate = rate(p)),
+            Fault::Spikes(p) => self.network.each_link(|_, _, link| link.spike = rate(p)),
             Fault::Partition(ref side) => {
                 self.stats.partitions += u64::from(on);
-                self.each_link(|from, to, link| link.blocked = on && side[from] != side[to]);
+                self.network
+                    .each_link(|from, to, link| link.blocked = on && side[from] != side[to]);
             }
             Fault::OneWay { from, to } => {
                 self.stats.one_way_cuts += u64::from(on);
                 self.network.link_mut(from, to).blocked = on;
             }
             Fault::Mute(node) => {
-                self.each_link(|from, _, link| link.mute = on && from == node);
+                self.network.each_link(|from, _, link| link.mute = on && from == node);
             }
             Fault::NonTransitive { a, b } => {
                 self.stats.non_transitive_cuts += u64::from(on);
@@ -184,14 +185,6 @@ impl World {
             | Fault::Leave(_)
             | Fault::Replay(_)
             | Fault::When { .. } => {}
-        }
-    }
-
-    fn each_link(&mut self, mut change: impl FnMut(usize, usize, &mut super::network::Link)) {
-        for from in 0..self.nodes.len() {
-            for to in 0..self.nodes.len() {
-                change(from, to, self.network.link_mut(from, to));
-            }
         }
     }
 

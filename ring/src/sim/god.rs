@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::node::Life;
-use super::obliged::{Obliged, acknowledges};
+use super::node::{Life, cluster};
+use super::obliged::Obliged;
 use crate::configuration::ConfigurationKind;
 use crate::id::{Epoch, Incarnation, NodeId, RingId};
 use crate::ordering::DataDestination;
@@ -17,7 +17,7 @@ use crate::trace::{ContentHash, Entry, Event};
 use crate::wire::data::Data;
 use crate::wire::join::Join;
 use crate::wire::token::Token;
-use crate::wire::{ClusterTag, Header, Kind};
+use crate::wire::{Header, Kind};
 
 /// An invariant that does not hold.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -47,13 +47,15 @@ pub(super) struct God {
 }
 
 impl God {
-    /// Looks at a member after its data half's cycle: what it recorded and sent.
+    /// Looks at a member after its data half's cycle: what it recorded and sent, and whether it
+    /// says with that, before it installs the ring, that it misses nothing.
     pub(super) fn observe(
         &mut self,
         life: &Life,
         ceiling: Epoch,
         recorded: &[Entry],
         sends: &[(DataDestination, Bytes)],
+        acknowledges: bool,
     ) -> Result<(), Violated> {
         let ordering = life.data.ordering();
         let me = life.identity.member;
@@ -73,24 +75,20 @@ impl God {
             self.safe_is_held(installed, entry)?;
         }
         for (_, frame) in sends {
-            self.observe_frame(running, ordering.running_start(), frame)?;
-            self.promise_is_founded(life, frame)?;
+            self.observe_frame(life, frame)?;
         }
         if installed.ring != running.ring {
-            let acknowledges = sends.iter().any(|(_, frame)| acknowledges(life, frame));
             self.judged += self.obliged.observe(me.id, ordering, acknowledges)?;
         }
         self.obligations_are_founded(life)
     }
 
     /// aru ≤ contiguous holdings, and ≤ the install point before the ring is installed.
-    fn promise_is_founded(&mut self, life: &Life, frame: &Bytes) -> Result<(), Violated> {
+    fn promise_is_founded(&mut self, life: &Life, token: &Token) -> Result<(), Violated> {
         let ordering = life.data.ordering();
         let running = ordering.running();
-        let mut token = Token::default();
         let me = running.index_of(life.identity.member.id);
-        let parsed = token.parse_into(frame, ClusterTag::of("simulated")).is_ok();
-        let (true, Some(me)) = (parsed && token.ring == running.ring, me) else { return Ok(()) };
+        let (true, Some(me)) = (token.ring == running.ring, me) else { return Ok(()) };
         let installed = running.ring == ordering.installed().ring;
         let most = if installed { ordering.aru() } else { ordering.running_start() };
         let Some(promise) = token.promises.get(me) else { return Ok(()) };
@@ -103,7 +101,7 @@ impl God {
 
     /// A join leaves only while its worker stands still, and with the highest epoch seen.
     pub(super) fn observe_join(&mut self, life: &Life, frame: &Bytes) -> Result<(), Violated> {
-        let Ok(join) = Join::parse(frame, ClusterTag::of("simulated")) else { return Ok(()) };
+        let Ok(join) = Join::parse(frame, cluster()) else { return Ok(()) };
         if join.leaving {
             return Ok(());
         }
@@ -174,18 +172,21 @@ impl God {
         Ok(())
     }
 
-    fn observe_frame(
-        &mut self,
-        running: &Roster,
-        start: Seq,
-        frame: &Bytes,
-    ) -> Result<(), Violated> {
-        let cluster = ClusterTag::of("simulated");
-        let Ok(header) = Header::parse(&mut &frame[..], cluster) else { return Ok(()) };
+    fn observe_frame(&mut self, life: &Life, frame: &Bytes) -> Result<(), Violated> {
+        let Ok(header) = Header::parse(&mut &frame[..], cluster()) else { return Ok(()) };
+        let ordering = life.data.ordering();
+        let (running, start) = (ordering.running(), ordering.running_start());
         match header.kind {
-            Kind::Token => self.observe_token(running, frame),
+            Kind::Token => {
+                let mut token = Token::default();
+                if token.parse_into(frame, cluster()).is_err() {
+                    return Ok(());
+                }
+                self.observe_token(running, &token, ContentHash::of(frame))?;
+                self.promise_is_founded(life, &token)
+            }
             Kind::Data => {
-                if let Ok(data) = Data::parse(frame, cluster)
+                if let Ok(data) = Data::parse(frame, cluster())
                     && data.transmitter == data.packet.originator
                     && data.ring == running.ring
                     && data.seq > start
@@ -202,12 +203,12 @@ impl God {
     }
 
     /// One token per ring; and when its first one exists, every member's worker has adopted it.
-    fn observe_token(&mut self, running: &Roster, frame: &Bytes) -> Result<(), Violated> {
-        let mut token = Token::default();
-        if token.parse_into(frame, ClusterTag::of("simulated")).is_err() {
-            return Ok(());
-        }
-        let hash = ContentHash::of(frame);
+    fn observe_token(
+        &mut self,
+        running: &Roster,
+        token: &Token,
+        hash: u64,
+    ) -> Result<(), Violated> {
         let known = *self.tokens.entry((token.ring, token.hop)).or_insert(hash);
         self.judged += 1;
         require(known == hash, "one token per ring", || {

@@ -9,6 +9,7 @@ pub mod check;
 mod demands;
 mod fault;
 mod god;
+mod look;
 mod network;
 mod node;
 mod obliged;

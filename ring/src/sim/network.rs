@@ -53,6 +53,15 @@ impl Network {
         &mut self.links[from * self.nodes + to]
     }
 
+    /// Changes every link; told where from and where to it leads.
+    pub(super) fn each_link(&mut self, mut change: impl FnMut(usize, usize, &mut Link)) {
+        for from in 0..self.nodes {
+            for to in 0..self.nodes {
+                change(from, to, self.link_mut(from, to));
+            }
+        }
+    }
+
     /// All links as on a quiet LAN.
     pub(super) fn heal(&mut self) {
         self.links.fill(Link::CLEAN);

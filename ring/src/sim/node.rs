@@ -110,6 +110,11 @@ pub(super) struct ControlSide {
     pub(super) notices: Vec<Notice>,
 }
 
+/// The cluster of all simulated hosts.
+pub(super) fn cluster() -> ClusterTag {
+    ClusterTag::of("simulated")
+}
+
 pub(super) fn endpoint(index: usize) -> Endpoint {
     let host = u32::try_from(index).unwrap_or(0) + 1;
     Endpoint {
@@ -151,8 +156,7 @@ impl Node {
             incarnation: start.incarnation,
             endpoint: endpoint(self.index),
         };
-        let cluster = ClusterTag::of("simulated");
-        let identity = Identity { member, cluster, mtu_bytes: MTU_BYTES };
+        let identity = Identity { member, cluster: cluster(), mtu_bytes: MTU_BYTES };
         self.lives += 1;
         self.histories.push(History::new(member.id, member.incarnation));
         self.life = Some(Life {

@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::god::Violated;
-use super::node::Life;
+use super::node::{Life, cluster};
 use crate::id::{NodeId, RingId};
 use crate::ordering::Ordering;
-use crate::wire::ClusterTag;
 use crate::wire::token::Token;
 
 /// One recovery.
@@ -83,7 +82,7 @@ pub(super) fn acknowledges(life: &Life, frame: &Bytes) -> bool {
     let (running, point) = (ordering.running(), ordering.running_start());
     let mut token = Token::default();
     running.ring != ordering.installed().ring
-        && token.parse_into(frame, ClusterTag::of("simulated")).is_ok()
+        && token.parse_into(frame, cluster()).is_ok()
         && token.ring == running.ring
         && running
             .index_of(life.identity.member.id)

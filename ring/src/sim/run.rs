@@ -66,9 +66,15 @@ pub struct Failure {
     pub detail: String,
 }
 
+impl Failure {
+    pub(super) fn new(clause: &str, detail: String) -> Self {
+        Self { clause: clause.to_owned(), detail }
+    }
+}
+
 impl From<Violated> for Failure {
     fn from(violated: Violated) -> Self {
-        Self { clause: violated.invariant.to_owned(), detail: violated.detail }
+        Self::new(violated.invariant, violated.detail)
     }
 }
 
@@ -140,7 +146,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
 
 fn first_violation(verdict: &Verdict) -> Option<Failure> {
     let violation = verdict.violations().next()?;
-    Some(Failure { clause: violation.clause.name().to_owned(), detail: violation.text.clone() })
+    Some(Failure::new(violation.clause.name(), violation.text.clone()))
 }
 
 /// Small windows and streams, so that their bounds are met.
@@ -195,34 +201,20 @@ fn live(
     Ok(merged_after)
 }
 
-pub(super) fn run_for(world: &mut World, span: Duration) -> Result<(), Failure> {
-    let end = world.now + span;
-    while world.step(end)? {}
-    Ok(())
-}
-
-pub(super) fn gathers(world: &World) -> u64 {
-    let lives = world.nodes.iter().filter_map(|node| node.life.as_ref());
-    lives.map(|life| life.control.membership().gathers()).sum()
-}
-
 /// Runs on until the whole cluster is one quiet ring; fails when that takes longer than the sum
 /// of all timeouts, twice.
 pub(super) fn settle(world: &mut World, demand: &str) -> Result<Duration, Failure> {
     let since = world.now;
     let deadline = since + patience(&world.params);
-    // At least long enough for a message on its way to be seen.
-    world.now = since;
-    let mut next = since + Duration::from_millis(5);
     loop {
-        while world.step(next)? {}
-        if is_one_quiet_ring(world) {
+        // At least long enough for a message on its way to be seen.
+        world.run_for(Duration::from_millis(5))?;
+        if world.is_one_quiet_ring() {
             return Ok(world.now.since(since));
         }
         if world.now >= deadline {
-            return Err(Failure { clause: demand.to_owned(), detail: describe(world) });
+            return Err(Failure::new(demand, world.describe()));
         }
-        next = world.now + Duration::from_millis(5);
     }
 }
 
@@ -231,38 +223,4 @@ fn patience(params: &Params) -> Duration {
     let hold_down = params.consensus * 64;
     let attempt = params.token_loss + 3 * params.consensus + params.commit_loss;
     2 * (hold_down + params.fail_to_receive + 4 * attempt + 4 * params.beacon)
-}
-
-fn is_one_quiet_ring(world: &World) -> bool {
-    let mut rings = world.nodes.iter().map(|node| {
-        let life = node.life.as_ref()?;
-        let (ordering, membership) = (life.data.ordering(), life.control.membership());
-        let whole = ordering.installed().len() == world.nodes.len();
-        let settled = membership.is_operational() && ordering.is_quiet();
-        let read = life.data_side.stream.is_empty() && life.data_side.commands.is_empty();
-        let same = ordering.installed().ring == membership.installed().ring;
-        (whole && settled && read && same && !life.leaving).then_some(ordering.installed().ring)
-    });
-    let first = rings.next().flatten();
-    first.is_some() && rings.all(|ring| ring == first)
-}
-
-pub(super) fn describe(world: &World) -> String {
-    let member = |node: &super::node::Node| match &node.life {
-        None => format!("{} is down", node.id()),
-        Some(life) => {
-            let (ordering, membership) = (life.data.ordering(), life.control.membership());
-            format!(
-                "{}: {} on ring {} of {:?} (aru {}, quiet {}, backlog empty {})",
-                node.id(),
-                membership.state_name(),
-                ordering.installed().ring,
-                ordering.installed().ids(),
-                ordering.aru(),
-                ordering.is_quiet(),
-                ordering.is_backlog_empty(),
-            )
-        }
-    };
-    world.nodes.iter().map(member).collect::<Vec<_>>().join("; ")
 }

@@ -21,9 +21,9 @@ use crate::membership::ControlDestination;
 use crate::ordering::DataDestination;
 use crate::params::Params;
 use crate::time::Time;
+use crate::wire::Kind;
 use crate::wire::header::Header;
 use crate::wire::token::Token;
-use crate::wire::{ClusterTag, Kind};
 
 /// Something that happens at a point in time.
 #[derive(Debug)]
@@ -88,8 +88,9 @@ pub(super) struct World {
     pub(super) disk_delay: (Duration, Duration),
     /// Chaos is over: no fault strikes any more.
     pub(super) healed: bool,
-    /// Of each host, the first token it was sent of each of its last rings.
+    /// Of each host, the last joins it was sent.
     joins: Vec<VecDeque<Bytes>>,
+    /// Of each host, the first token it was sent of each of its last rings.
     first_tokens: Vec<VecDeque<(RingId, Bytes)>>,
     queue: BinaryHeap<Reverse<Scheduled>>,
     order: u64,
@@ -148,6 +149,13 @@ impl World {
             self.handle_life(next.node, next.what)?;
         }
         Ok(true)
+    }
+
+    /// Lets everything happen that happens within `span`.
+    pub(super) fn run_for(&mut self, span: Duration) -> Result<(), Violated> {
+        let until = self.now + span;
+        while self.step(until)? {}
+        Ok(())
     }
 
     fn handle_host(&mut self, node: usize, what: Happening) -> Result<(), Violated> {
@@ -286,7 +294,7 @@ impl World {
         let acknowledges = sends.iter().any(|(_, frame)| acknowledges(life, frame));
         let ceiling = self.nodes[node].disk.ceiling;
         if let Some(life) = &self.nodes[node].life {
-            self.god.observe(life, ceiling, &recorded, &sends)?;
+            self.god.observe(life, ceiling, &recorded, &sends, acknowledges)?;
         }
         if let Some(history) = self.nodes[node].histories.last_mut() {
             history.entries.extend(recorded);
@@ -444,7 +452,7 @@ impl World {
     }
 
     fn carry(&mut self, from: usize, to: usize, socket: Socket, frame: &Bytes) {
-        let header = Header::parse(&mut &frame[..], ClusterTag::of("simulated"));
+        let header = Header::parse(&mut &frame[..], node::cluster());
         let kind = header.map_or(Kind::Data, |header| header.kind);
         if kind == Kind::Join {
             self.joins[to].truncate(7);
@@ -453,7 +461,7 @@ impl World {
         if kind == Kind::Token {
             let mut token = Token::default();
             let kept = &mut self.first_tokens[to];
-            if token.parse_into(frame, ClusterTag::of("simulated")).is_ok()
+            if token.parse_into(frame, node::cluster()).is_ok()
                 && kept.iter().all(|(ring, _)| *ring != token.ring)
             {
                 kept.truncate(3);
