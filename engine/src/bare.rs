@@ -82,7 +82,7 @@ const SLEEP_MAX: std::time::Duration = std::time::Duration::from_millis(10);
 
 impl Builder {
     /// Opens the data link that a member of this description would have, and starts no member.
-    /// The calling thread is pinned as the member's worker would be.
+    /// The calling thread is put where the member's worker would be.
     ///
     /// # Errors
     /// What does not work, with cause and fix.
@@ -93,7 +93,8 @@ impl Builder {
         let opened = open(&self.settings(&interface))?;
         let mut link = opened.data;
         link.set_peers(self.peers.as_deref().unwrap_or_default());
-        member::pin_worker(&self.pin);
+        let [place, _] = self.placement.places();
+        place.take();
         Ok(BareLink {
             link,
             interface,

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use roundel_ring::id::NodeId;
 use roundel_ring::params::{Params, ParamsError};
@@ -13,6 +14,7 @@ use roundel_transport::{
 use crate::idle::IdleStrategy;
 use crate::member;
 use crate::node::Node;
+use crate::placement::{Pin, Placement, PlacementError};
 use crate::state_dir::StateError;
 use crate::worker::SlowConsumer;
 
@@ -40,6 +42,9 @@ pub enum JoinError {
         /// Why.
         error: std::io::Error,
     },
+    /// What the process may not do.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     /// A thread.
     #[error("no thread can be started: {0}; fix: raise the limit of processes (ulimit -u)")]
     Thread(std::io::Error),
@@ -55,18 +60,6 @@ pub enum JoinError {
     /// No place for the state.
     #[error("no state directory: neither XDG_STATE_HOME nor HOME is set; fix: give --state-dir")]
     NoStateDir,
-}
-
-/// On which processors the threads run.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub enum Pin {
-    /// Not pinned with fewer than four cores, else the worker on the last core.
-    #[default]
-    Auto,
-    /// Wherever the system puts them.
-    None,
-    /// The worker on the first, control on the second if there is one.
-    Cpus(Vec<usize>),
 }
 
 /// Who does the member's work.
@@ -94,7 +87,8 @@ pub struct Builder {
     pub(crate) socket: SocketKind,
     pub(crate) io: Io,
     pub(crate) gso: bool,
-    pub(crate) pin: Pin,
+    pub(crate) placement: Placement,
+    pub(crate) busy_poll: Duration,
     pub(crate) idle: IdleStrategy,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) trace: Option<PathBuf>,
@@ -118,7 +112,8 @@ impl Builder {
             socket: SocketKind::Udp,
             io: Io::Auto,
             gso: true,
-            pin: Pin::Auto,
+            placement: Placement::default(),
+            busy_poll: Duration::ZERO,
             idle: IdleStrategy::Auto,
             state_dir: None,
             trace: None,
@@ -206,7 +201,31 @@ impl Builder {
     /// On which processors the threads run.
     #[must_use]
     pub fn pin(mut self, pin: Pin) -> Self {
-        self.pin = pin;
+        self.placement.pin = pin;
+        self
+    }
+
+    /// A real-time priority, 1 to 99, for the member's threads; default none. They run before all
+    /// others then: for hosts with a processor for each worker. In inline drive there are none.
+    #[must_use]
+    pub const fn realtime(mut self, priority: u8) -> Self {
+        self.placement.realtime = Some(priority);
+        self
+    }
+
+    /// Locks all memory of the process, now and later (`mlockall`), so that none of it is paged
+    /// out; default no.
+    #[must_use]
+    pub const fn lock_memory(mut self, on: bool) -> Self {
+        self.placement.lock_memory = on;
+        self
+    }
+
+    /// How long a look at a socket without data asks the network device for some (`SO_BUSY_POLL`);
+    /// default not at all. For devices that interrupt late; needs `CAP_NET_ADMIN`.
+    #[must_use]
+    pub const fn busy_poll(mut self, span: Duration) -> Self {
+        self.busy_poll = span;
         self
     }
 
@@ -302,6 +321,7 @@ impl Builder {
         settings.multicast_loop = self.multicast_loop.unwrap_or(interface.loopback);
         settings.socket = self.socket;
         settings.io = self.io;
+        settings.busy_poll = self.busy_poll;
         settings.gso = self.gso;
         settings.gro = self.gso;
         settings

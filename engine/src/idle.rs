@@ -32,7 +32,7 @@ pub(crate) enum IdleStep {
 
 /// A yield that takes longer gave the processor to a thread that computes: some take it for their
 /// whole slice, 3 ms by default.
-const YIELD_MAX: Duration = Duration::from_micros(1_500);
+const YIELD_MAX: Duration = Duration::from_millis(1);
 
 /// How long `Auto` does not yield after one that took longer: twice as long each time that the
 /// next yields are no shorter.

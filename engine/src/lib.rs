@@ -41,6 +41,7 @@ mod member;
 mod node;
 #[cfg(feature = "cli")]
 pub mod options;
+mod placement;
 mod probe;
 mod publisher;
 mod rotation;
@@ -54,9 +55,10 @@ mod worker;
 #[cfg(feature = "bare")]
 pub use bare::{BareLink, PacketShape};
 pub use batch::{Batch, BatchError};
-pub use builder::{Builder, DriveMode, JoinError, Pin};
+pub use builder::{Builder, DriveMode, JoinError};
 pub use idle::IdleStrategy;
 pub use node::{Event, EventRef, Facts, LeaveReport, Node, TryRecvError};
+pub use placement::{Pin, PlacementError, Privileges};
 pub use probe::{Probe, Shortcoming, Subject};
 pub use publisher::{Publisher, TryPublishError};
 pub use rotation::Rotations;

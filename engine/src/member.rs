@@ -18,12 +18,13 @@ use roundel_ring::wire::{MTU_MAX_BYTES, MTU_MIN_BYTES, frame_bytes_max};
 use roundel_transport::{Interface, Opened, Waker, open};
 use tracing::warn;
 
-use crate::builder::{Builder, DriveMode, JoinError, Pin};
+use crate::builder::{Builder, DriveMode, JoinError};
 use crate::clock::Clock;
 use crate::control::{self, Control};
 use crate::disk;
 use crate::doorbell::{Bells, Doorbell};
 use crate::node::{Drive, Facts, Node};
+use crate::placement::Place;
 use crate::publisher::{Publisher, Room};
 use crate::shared::{EndReason, Shared};
 use crate::state_dir::StateDir;
@@ -44,6 +45,7 @@ const HANDOFFS_MAX: usize = 16;
 
 pub(crate) fn start(builder: &Builder) -> Result<Node, JoinError> {
     builder.params.validate()?;
+    builder.placement.prepare()?;
     let interface = Interface::choose(&builder.interface)?;
     let id = builder.id.unwrap_or(NodeId(interface.address.to_bits()));
     let state = StateDir::open(&builder.state_root()?, &builder.cluster, id)?;
@@ -243,40 +245,25 @@ fn drive(builder: &Builder, worker: Worker, control: Control) -> Result<Drive, J
     if builder.drive == DriveMode::Inline {
         return Ok(Drive::Inline { worker: Box::new(worker), control: Box::new(control) });
     }
-    let (data_cpu, control_cpu) = cpus(&builder.pin);
+    let [data_place, control_place] = builder.placement.places();
     let shared = control.shared();
-    let control = spawn("roundel-ctl", control_cpu, Arc::clone(&shared), || control.run())?;
-    let data = spawn("roundel-data", data_cpu, shared, || worker.run())?;
+    let control = spawn("roundel-ctl", control_place, Arc::clone(&shared), || control.run())?;
+    let data = spawn("roundel-data", data_place, shared, || worker.run())?;
     Ok(Drive::Threads { data, control })
 }
 
 fn spawn(
     name: &str,
-    cpu: Option<usize>,
+    place: Place,
     shared: Arc<Shared>,
     run: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, JoinError> {
     let body = move || {
         let _guard = EndOnPanic(shared);
-        pin_to(cpu);
+        place.take();
         run();
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(JoinError::Thread)
-}
-
-/// Pins the calling thread as a member's worker.
-#[cfg(feature = "bare")]
-pub(crate) fn pin_worker(pin: &Pin) {
-    let (data_cpu, _) = cpus(pin);
-    pin_to(data_cpu);
-}
-
-fn pin_to(cpu: Option<usize>) {
-    if let Some(id) = cpu
-        && !core_affinity::set_for_current(core_affinity::CoreId { id })
-    {
-        warn!("cannot be pinned to processor {id}; it runs anywhere; fix: name another");
-    }
 }
 
 /// A thread that ends by a panic takes its member with it, or the other would run on half dead.
@@ -286,18 +273,6 @@ impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.end(EndReason::Panicked);
-        }
-    }
-}
-
-/// The processors of the worker and of control.
-fn cpus(pin: &Pin) -> (Option<usize>, Option<usize>) {
-    match pin {
-        Pin::None => (None, None),
-        Pin::Cpus(cpus) => (cpus.first().copied(), cpus.get(1).copied()),
-        Pin::Auto => {
-            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            ((cores >= 4).then(|| cores - 1), None)
         }
     }
 }

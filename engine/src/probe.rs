@@ -21,6 +21,8 @@ pub struct Probe {
     pub io: IoInUse,
     /// What works, though not as wished.
     pub shortcomings: Vec<Shortcoming>,
+    /// The processor that its worker would be pinned to.
+    pub worker_cpu: Option<usize>,
     /// Whether a multicast came back to this host; `None` in unicast mode, where none is sent.
     pub hears_multicast: Option<bool>,
 }
@@ -59,6 +61,7 @@ impl Builder {
     /// # Errors
     /// What does not work, with cause and fix.
     pub fn probe(&self) -> Result<Probe, JoinError> {
+        self.placement.check()?;
         let interface = Interface::choose(&self.interface)?;
         let mut settings = self.settings(&interface);
         settings.port = free_port(&interface)?;
@@ -69,7 +72,8 @@ impl Builder {
         let mut link = opened.data;
         let is_multicast = matches!(settings.mode, Mode::Multicast { .. });
         let hears_multicast = is_multicast.then(|| echoes(&mut link));
-        Ok(Probe { interface, io: link.io(), shortcomings, hears_multicast })
+        let (io, worker_cpu) = (link.io(), self.placement.worker_cpu());
+        Ok(Probe { interface, io, shortcomings, worker_cpu, hears_multicast })
     }
 
     /// The directory below which [`Builder::join`] would keep the member's epoch.

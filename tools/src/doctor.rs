@@ -145,11 +145,12 @@ fn worst(findings: &[Finding]) -> Level {
     [Level::Fail, Level::Warn].into_iter().find(|&level| has(level)).unwrap_or(Level::Ok)
 }
 
-/// A member could not open its sockets.
+/// A member could not open its sockets, or may not do what it is to do.
 fn sockets(error: &JoinError) -> Finding {
     let text = error.to_string();
     let (cause, fix) = text.split_once("; fix: ").unwrap_or((&text, "see the cause"));
-    Finding::bad("sockets", Level::Fail, cause, "no member can start", fix)
+    let name = if matches!(error, JoinError::Placement(_)) { "privileges" } else { "sockets" };
+    Finding::bad(name, Level::Fail, cause, "no member can start", fix)
 }
 
 /// What a member's sockets showed.
@@ -159,7 +160,8 @@ fn links(probe: &Probe) -> Vec<Finding> {
         (Subject::ReceiveBuffer, "receive_buffer", host::receive_buffer()),
         (Subject::SuperPackets, "super_packets", "the kernel has GSO and GRO for UDP".to_owned()),
     ];
-    let mut findings = vec![interface(probe), mtu(probe), multicast(probe)];
+    let interrupts = host::interrupts(&probe.interface.name, probe.worker_cpu);
+    let mut findings = vec![interface(probe), mtu(probe), multicast(probe), interrupts];
     for (subject, name, works) in usual {
         let short = probe.shortcomings.iter().find(|short| short.subject == subject);
         findings.push(short.map_or_else(|| Finding::ok(name, works), |short| falls(name, short)));

@@ -46,4 +46,5 @@ pub use notice::{Notice, UringError};
 pub use open::{OpenError, Opened, open};
 pub use raw::{NotFree, RawProtocol};
 pub use settings::{Io, IoInUse, MemoryBounds, Mode, Settings, SocketKind};
+pub use sys::thread::set_realtime;
 pub use waker::Waker;

@@ -74,6 +74,12 @@ pub enum OpenError {
         /// Why.
         error: io::Error,
     },
+    /// Busy polling is not allowed.
+    #[error(
+        "the sockets may not poll the device: {0}; fix: setcap cap_net_admin+ep on the program, \
+         sysctl -w net.core.busy_read=50, or leave --busy-poll out"
+    )]
+    BusyPoll(io::Error),
     /// A socket cannot be set up.
     #[error("a socket refuses {option}: {error}; fix: Linux 5.0 or later")]
     SetUp {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use crate::interface::Interface;
 use crate::raw::RawProtocol;
@@ -100,6 +101,9 @@ pub struct Settings {
     pub socket: SocketKind,
     /// The way to the kernel.
     pub io: Io,
+    /// How long a receive without data polls the device for some (`SO_BUSY_POLL`); zero for not
+    /// at all.
+    pub busy_poll: Duration,
     /// Send consecutive frames of one size as one super-packet (UDP GSO).
     pub gso: bool,
     /// Let the kernel hand over super-packets (UDP GRO).
@@ -128,6 +132,7 @@ impl Settings {
             unicast_port: None,
             socket: SocketKind::Udp,
             io: Io::Auto,
+            busy_poll: Duration::ZERO,
             gso: true,
             gro: true,
             frame_bytes_max: Self::FRAME_BYTES_MAX,

@@ -100,6 +100,12 @@ impl Sockets {
                 notices.push(Notice::NoGro { errno });
             }
         }
+        if !settings.busy_poll.is_zero() {
+            for socket in [Some(&data.own), data.group.as_ref()].into_iter().flatten() {
+                let set = options::set_busy_poll(socket.as_fd(), settings.busy_poll);
+                set.map_err(OpenError::BusyPoll)?;
+            }
+        }
         Ok(Self { data, control, notices })
     }
 }

@@ -9,9 +9,10 @@ use roundel_ring::params::Params;
 use roundel_transport::{Io, RawProtocol, SocketKind, Wanted};
 
 use super::values::{self, Peer};
-use crate::builder::{Builder, Pin};
+use crate::builder::Builder;
 use crate::idle::IdleStrategy;
 use crate::node::Node;
+use crate::placement::{Pin, Placement};
 use crate::worker::SlowConsumer;
 
 /// Options that do not go together.
@@ -97,6 +98,15 @@ pub struct MemberOptions {
     #[arg(long, value_name = "auto|none|CPU[,CPU]", default_value = "auto")]
     #[arg(value_parser = values::pin)]
     pin: Pin,
+    /// Real-time priority of the worker and control, 1 to 99; needs a processor for each worker.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=99))]
+    realtime: Option<u8>,
+    /// Lock all memory of the process, so that none is paged out.
+    #[arg(long)]
+    lock_memory: bool,
+    /// How long a look at a socket polls the network device (needs CAP_NET_ADMIN) [default: 0].
+    #[arg(long, value_name = "D", value_parser = values::duration)]
+    busy_poll: Option<Duration>,
     /// What the worker does when there is nothing to do.
     #[arg(
         long,
@@ -249,7 +259,12 @@ impl MemberOptions {
             IoName::Uring => Io::Uring,
             IoName::Mmsg => Io::Mmsg,
         };
-        builder.pin = self.pin.clone();
+        builder.placement = Placement {
+            pin: self.pin.clone(),
+            realtime: self.realtime,
+            lock_memory: self.lock_memory,
+        };
+        builder.busy_poll = self.busy_poll.unwrap_or_default();
         builder.idle = match self.idle {
             Idle::Auto => IdleStrategy::Auto,
             Idle::Spin => IdleStrategy::Spin,

@@ -30,8 +30,15 @@ impl JoinError {
             | Self::Trace { .. }
             | Self::Mtu { .. }
             | Self::NoStateDir
+            | Self::Placement(_)
             | Self::State(StateError::Io { .. })
-            | Self::Open(OpenError::Port { .. } | OpenError::NotMulticast { .. }) => true,
+            | Self::Open(
+                OpenError::Port { .. }
+                | OpenError::NotMulticast { .. }
+                | OpenError::RawForbidden
+                | OpenError::RawUnicast
+                | OpenError::BusyPoll(_),
+            ) => true,
             Self::State(_) | Self::Open(_) | Self::Thread(_) => false,
         }
     }

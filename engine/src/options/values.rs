@@ -7,7 +7,7 @@ use std::time::Duration;
 use roundel_ring::service::Service;
 use roundel_transport::RawProtocol;
 
-use crate::builder::Pin;
+use crate::placement::Pin;
 use crate::worker::SlowConsumer;
 
 /// A duration: `250ms`, `1s`, `2m`.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit};
-use roundel::IoInUse;
+use roundel::{IoInUse, Privileges};
 
 use super::{Finding, Level};
 
@@ -116,14 +116,58 @@ pub(super) fn clock(source: Option<&str>) -> Finding {
     }
 }
 
-/// Members ask for no real-time priority; who wants one for them needs to know whether it may.
+/// What `--realtime` and `--lock-memory` may ask for.
 pub(super) fn real_time() -> Finding {
-    let limit = getrlimit(Resource::RLIMIT_RTPRIO).map_or(0, |(soft, _)| soft);
-    let cause = match limit {
-        0 => "no real-time priority is allowed to the user (ulimit -r is 0); members ask for none",
-        _ => "real-time priorities are allowed to the user; members ask for none",
+    let Privileges { realtime_max, lock_memory } = Privileges::own();
+    let priority = match realtime_max {
+        0 => "no --realtime priority is allowed (ulimit -r)".to_owned(),
+        most => format!("--realtime takes up to {most}"),
     };
-    Finding::ok("real_time", cause)
+    let memory = if lock_memory { "--lock-memory works" } else { "--lock-memory is not allowed" };
+    Finding::ok("real_time", format!("{priority}; {memory}"))
+}
+
+/// Whether the interface's interrupts come to the processor that the worker is pinned to.
+pub(super) fn interrupts(interface: &str, worker_cpu: Option<usize>) -> Finding {
+    let listed = fs::read_dir(format!("/sys/class/net/{interface}/device/msi_irqs"));
+    let numbers = listed.into_iter().flatten().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let served = numbers.filter_map(|number| {
+        let cpus = read(&format!("/proc/irq/{number}/effective_affinity_list"))?;
+        Some((number, cpus))
+    });
+    judge_interrupts(interface, worker_cpu, &served.collect::<Vec<_>>())
+}
+
+fn judge_interrupts(
+    interface: &str,
+    worker_cpu: Option<usize>,
+    served: &[(u32, String)],
+) -> Finding {
+    let name = "interrupts";
+    let Some(cpu) = worker_cpu else {
+        return Finding::ok(name, "the worker is not pinned, so they come where it may be");
+    };
+    let own = served.iter().find(|(_, cpus)| lists(cpus, cpu));
+    let Some((number, _)) = own else {
+        return Finding::ok(name, format!("none of {interface} comes to the worker's processor"));
+    };
+    Finding::bad(
+        name,
+        Level::Warn,
+        format!("interrupt {number} of {interface} comes to processor {cpu}, the worker's own"),
+        "the worker stands still while it is handled; latency suffers",
+        format!("echo 0 > /proc/irq/{number}/smp_affinity_list, or --pin another"),
+    )
+}
+
+/// Whether a list such as `0-2,5` has a number.
+fn lists(cpus: &str, cpu: usize) -> bool {
+    cpus.split(',').any(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let bounds = first.trim().parse::<usize>().ok().zip(last.trim().parse().ok());
+        bounds.is_some_and(|(first, last)| (first..=last).contains(&cpu))
+    })
 }
 
 pub(super) fn packet_filter() -> Finding {
@@ -156,6 +200,14 @@ mod tests {
         assert_eq!(judge_memberships(Some(20)).level, Level::Ok);
         assert_eq!(judge_memberships(Some(1)).level, Level::Warn);
         assert_eq!([1, 2, 4].map(|n| processors(n).level), [Level::Warn, Level::Ok, Level::Ok]);
+    }
+
+    #[test]
+    fn interrupts_of_the_workers_processor_are_found() {
+        let served = [(40, "0".to_owned()), (41, "2-3".to_owned())];
+        let level = |cpu| judge_interrupts("eth0", cpu, &served).level;
+        assert_eq!([None, Some(1)].map(level), [Level::Ok; 2]);
+        assert_eq!([Some(0), Some(2), Some(3)].map(level), [Level::Warn; 3]);
     }
 
     #[test]

@@ -9,4 +9,5 @@ pub(crate) mod messages;
 pub(crate) mod mmsg;
 pub(crate) mod options;
 mod slots;
+pub(crate) mod thread;
 pub(crate) mod uring;

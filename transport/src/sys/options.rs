@@ -4,6 +4,7 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use libc::{c_int, c_void, socklen_t};
 use socket2::{Domain, Socket, Type};
@@ -50,6 +51,13 @@ pub(crate) fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::
 pub(crate) fn force_send_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
     set(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
+}
+
+/// A receive without data polls the network device for so long. Above the system's own setting
+/// it needs `CAP_NET_ADMIN`.
+pub(crate) fn set_busy_poll(socket: BorrowedFd<'_>, span: Duration) -> io::Result<()> {
+    let micros = c_int::try_from(span.as_micros()).unwrap_or(c_int::MAX);
+    set(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, &micros)
 }
 
 /// Datagrams the kernel dropped on their way into the socket, from its start.
