@@ -101,7 +101,7 @@ impl Builder {
             mtu_bytes,
             personal_packets: self.params.personal_packets,
             notices: opened.notices.iter().map(ToString::to_string).collect(),
-            idle: Idle::new(self.idle),
+            idle: Idle::new(self.idle, self.placement.realtime.is_some()),
         })
     }
 }

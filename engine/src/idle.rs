@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub enum IdleStrategy {
     /// Polls with a yield for a while after the last traffic, then sleeps until something
     /// happens: low latency under load, no CPU when idle, fair with few cores. Where yields take
-    /// long, because others compute, it sleeps at once.
+    /// long, because others compute, and with a real-time priority it sleeps at once.
     #[default]
     Auto,
     /// Polls without pause: the lowest latency, a whole core for each thread.
@@ -55,8 +55,11 @@ struct Crowded {
 }
 
 impl Idle {
-    pub(crate) const fn new(strategy: IdleStrategy) -> Self {
-        Self { strategy, crowded: None }
+    /// A thread with a real-time priority that polls leaves nothing to all others: a yield is for
+    /// its like alone. So `Auto` sleeps there.
+    pub(crate) fn new(strategy: IdleStrategy, is_realtime: bool) -> Self {
+        let sleeps = is_realtime && strategy == IdleStrategy::Auto;
+        Self { strategy: if sleeps { IdleStrategy::Park } else { strategy }, crowded: None }
     }
 
     /// The step at `now` when there was work at `worked_at` last; `at_rest` when the ring has
@@ -101,7 +104,7 @@ mod tests {
 
     #[test]
     fn auto_polls_after_traffic_and_then_sleeps() {
-        let idle = Idle::new(IdleStrategy::Auto);
+        let idle = Idle::new(IdleStrategy::Auto, false);
         let worked_at = Instant::now();
         let soon = worked_at + POLL_AFTER_TRAFFIC / 2;
         assert_eq!(idle.step(worked_at, soon, false), IdleStep::Yield);
@@ -111,8 +114,16 @@ mod tests {
     }
 
     #[test]
+    fn auto_never_polls_with_a_real_time_priority() {
+        let now = Instant::now();
+        let step = |strategy| Idle::new(strategy, true).step(now, now, false);
+        assert_eq!(step(IdleStrategy::Auto), IdleStep::Sleep);
+        assert_eq!(step(IdleStrategy::Backoff), IdleStep::Yield);
+    }
+
+    #[test]
     fn auto_sleeps_for_a_while_where_others_compute() {
-        let mut idle = Idle::new(IdleStrategy::Auto);
+        let mut idle = Idle::new(IdleStrategy::Auto, false);
         let now = Instant::now();
         idle.yielded(now, YIELD_MAX);
         assert_eq!(idle.step(now, now, false), IdleStep::Yield);
@@ -124,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_longer_they_compute_the_longer_auto_sleeps() {
-        let mut idle = Idle::new(IdleStrategy::Auto);
+        let mut idle = Idle::new(IdleStrategy::Auto, false);
         let mut now = Instant::now();
         for span in [5, 10, 20, 40, 80, 160, 160].map(Duration::from_millis) {
             idle.yielded(now, 2 * YIELD_MAX);

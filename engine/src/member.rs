@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::control::{self, Control};
 use crate::disk;
 use crate::doorbell::{Bells, Doorbell};
+use crate::idle::Idle;
 use crate::node::{Drive, Facts, Node};
 use crate::placement::Place;
 use crate::publisher::{Publisher, Room};
@@ -146,7 +147,8 @@ fn assemble(
     let clock = Clock::new();
     let (_, now) = clock.now();
     let half = DataHalf::new(identity.clone(), params.clone(), traced, now);
-    let worker = Worker::new(half, worker, clock, builder.idle, builder.slow_consumer);
+    let idle = Idle::new(builder.idle, builder.placement.realtime.is_some());
+    let worker = Worker::new(half, worker, clock, idle, builder.slow_consumer);
     let half = ControlHalf::new(identity, start, params, now);
     let control = Control::new(half, control, clock);
     let drive = drive(builder, worker, control)?;

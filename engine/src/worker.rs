@@ -20,7 +20,7 @@ use std::net::SocketAddrV4;
 
 use crate::clock::Clock;
 use crate::doorbell::Bells;
-use crate::idle::{Idle, IdleStep, IdleStrategy};
+use crate::idle::{Idle, IdleStep};
 use crate::rotation::TokenWatch;
 use crate::shared::{EndReason, LINK_NAMES, Shared};
 use crate::trace_file::TraceFile;
@@ -88,7 +88,7 @@ impl Worker {
         half: DataHalf,
         port: Port,
         clock: Clock,
-        idle: IdleStrategy,
+        idle: Idle,
         slow_consumer: SlowConsumer,
     ) -> Self {
         let (now, _) = clock.now();
@@ -96,7 +96,7 @@ impl Worker {
             half,
             port,
             clock,
-            idle: Idle::new(idle),
+            idle,
             slow_consumer,
             full_since: None,
             worked_at: now,
