@@ -1,6 +1,7 @@
 //! The control thread: carries between a link, the queues, the disk and the control half.
 
 use std::net::SocketAddrV4;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -121,16 +122,33 @@ impl Control {
     }
 
     fn sleep(&mut self) {
+        if let Some(left) = self.prepare_sleep() {
+            self.port.link.wait(Some(left));
+        }
+        self.awake();
+    }
+
+    /// Before a sleep: how long it may last, `None` when there is something to do.
+    pub(crate) fn prepare_sleep(&self) -> Option<Duration> {
         self.port.bells.control.prepare_sleep();
         let stop = self.port.shared.stop.load(Ordering::Acquire)
             || self.port.shared.abandoned.load(Ordering::Acquire);
-        if stop || !self.port.reports.is_empty() || !self.port.leaves.is_empty() {
-            self.port.bells.control.awake();
-            return;
+        let reports = !self.port.reports.is_empty() || !self.port.disk.written.is_empty();
+        if stop || reports || !self.port.leaves.is_empty() {
+            return None;
         }
-        let left = self.time_left().map_or(SLEEP_MAX, |left| left.min(SLEEP_MAX));
-        self.port.link.wait(Some(left));
+        Some(self.time_left().map_or(SLEEP_MAX, |left| left.min(SLEEP_MAX)))
+    }
+
+    /// After a sleep.
+    pub(crate) fn awake(&self) {
         self.port.bells.control.awake();
+        self.port.link.waker().clear();
+    }
+
+    /// What becomes readable when there is something to do.
+    pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.port.link.fds()
     }
 }
 

@@ -266,10 +266,19 @@ impl Node {
     pub fn wait(&mut self, timeout: Duration) {
         if let Drive::Inline { .. } = self.drive {
             let deadline = Instant::now() + timeout;
-            while self.poll() == 0 && self.stream.is_empty() && Instant::now() < deadline {
-                std::thread::yield_now();
+            loop {
+                let worked = self.poll() > 0 || !self.stream.is_empty();
+                let left = deadline.saturating_duration_since(Instant::now());
+                let Drive::Inline { worker, control } = &mut self.drive else { return };
+                if worked || left.is_zero() {
+                    return;
+                }
+                worker.rest_with(control, left);
+                // What the caller has for the token goes first.
+                if Instant::now() >= deadline {
+                    return;
+                }
             }
-            return;
         }
         self.bell.prepare_sleep();
         if self.stream.is_empty() && !self.has_ended() {

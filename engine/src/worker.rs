@@ -19,6 +19,7 @@ use roundel_transport::{DataLink, Destination, KernelDrops};
 use std::net::SocketAddrV4;
 
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::doorbell::Bells;
 use crate::idle::{Idle, IdleStep};
 use crate::rotation::TokenWatch;
@@ -173,17 +174,39 @@ impl Worker {
     }
 
     fn sleep(&mut self, now: Instant) {
+        if let Some(left) = self.prepare_sleep(now) {
+            self.port.link.wait(Some(left));
+        }
+        self.port.bells.worker.awake();
+    }
+
+    /// Before a sleep: how long it may last, `None` when there is something to do.
+    fn prepare_sleep(&mut self, now: Instant) -> Option<Duration> {
         self.publish_counters(now);
         self.port.bells.worker.prepare_sleep();
         if self.port.has_input(&self.half) {
-            self.port.bells.worker.awake();
-            return;
+            return None;
         }
         // The application reads without a bell while its queue is not empty.
         let most = if self.port.stream.is_full() { FULL_STREAM_POLL } else { SLEEP_MAX };
-        let left = self.time_left().map_or(most, |left| left.min(most));
-        self.port.link.wait(Some(left));
-        self.port.bells.worker.awake();
+        Some(self.time_left().map_or(most, |left| left.min(most)))
+    }
+
+    /// One idle round in inline drive, of at most `most`: one thread waits for both halves.
+    pub(crate) fn rest_with(&mut self, control: &mut Control, most: Duration) {
+        let (now, _) = self.clock.now();
+        match self.idle.step(self.worked_at, now, self.half.ordering().is_idle()) {
+            IdleStep::Spin => std::hint::spin_loop(),
+            IdleStep::Yield => self.idle.yield_now(now),
+            IdleStep::Sleep => {
+                if let (Some(mine), Some(its)) = (self.prepare_sleep(now), control.prepare_sleep())
+                {
+                    self.port.link.wait_besides(&control.fds(), mine.min(its).min(most));
+                }
+                self.port.bells.worker.awake();
+                control.awake();
+            }
+        }
     }
 
     fn publish_counters(&mut self, now: Instant) {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use roundel::{
-    BatchError, Builder, Configuration, ConfigurationKind, EndReason, Event, Node, Params, Service,
-    SlowConsumer, TryPublishError, TryRecvError, Wanted,
+    BatchError, Builder, Configuration, ConfigurationKind, DriveMode, EndReason, Event, Node,
+    Params, Service, SlowConsumer, TryPublishError, TryRecvError, Wanted,
 };
 
 /// Waiting longer than this for anything is a failure.
@@ -262,6 +262,31 @@ fn messages_of_a_batch_may_be_longer_together_than_the_longest_alone() {
         left -= usize::from(matches!(event, Event::Message(_)));
         left == 0
     });
+}
+
+#[test]
+fn an_inline_wait_ends_with_what_another_thread_publishes() {
+    const COUNT: u32 = 50;
+    let state = tempfile::tempdir().unwrap();
+    let mut node = describe(&cluster("inline-wait"), state.path(), 37);
+    node = node.drive(DriveMode::Inline);
+    let mut node = node.join().unwrap();
+    let publisher = node.publisher();
+    let other = std::thread::spawn(move || {
+        for number in 0..COUNT {
+            // Long enough for the member to be asleep.
+            std::thread::sleep(Duration::from_millis(2));
+            publisher.publish(Service::Agreed, number.to_le_bytes().to_vec()).unwrap();
+        }
+    });
+    let mut seen = 0;
+    while seen < COUNT {
+        if let Event::Message(message) = node.recv_timeout(PATIENCE).unwrap() {
+            assert_eq!(message.payload, seen.to_le_bytes()[..]);
+            seen += 1;
+        }
+    }
+    other.join().unwrap();
 }
 
 #[test]

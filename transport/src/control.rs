@@ -121,12 +121,8 @@ impl ControlLink {
         {
             return;
         }
-        let mut fds: Vec<PollFd<'_>> = self
-            .fds()
-            .into_iter()
-            .chain([self.waker.as_fd()])
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-            .collect();
+        let mut fds: Vec<PollFd<'_>> =
+            self.fds().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         wait_for(&mut fds, timeout);
         self.waker.clear();
     }
@@ -159,16 +155,16 @@ impl ControlLink {
         self.counters
     }
 
-    /// What becomes readable when [`receive`](Self::receive) has something to do.
+    /// What becomes readable when [`receive`](Self::receive) has something to do, or the link's
+    /// waker has fired.
     #[must_use]
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        match &self.port {
-            Port::Sockets { group, own } => {
-                let group = group.as_ref().map(AsFd::as_fd);
-                group.into_iter().chain([own.as_fd()]).collect()
-            }
-            Port::Memory(_) => Vec::new(),
-        }
+        let sockets = match &self.port {
+            Port::Sockets { group, own } => [group.as_ref(), Some(own)],
+            Port::Memory(_) => [None, None],
+        };
+        let sockets = sockets.into_iter().flatten().map(AsFd::as_fd);
+        sockets.chain([self.waker.as_fd()]).collect()
     }
 
     /// Puts faults between the network and this link, from a seed.

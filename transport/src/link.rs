@@ -21,6 +21,9 @@ use crate::sys::options;
 use crate::sys::uring::{Failure, Uring};
 use crate::waker::{Waker, wait_for};
 
+/// How long a wait lasts at most while all receive memory is held: nothing tells when it is not.
+pub(crate) const STALL: Duration = Duration::from_millis(1);
+
 /// How long sending waits at most for the kernel to have room again, each time.
 const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
@@ -186,6 +189,27 @@ impl DataLink {
                 wait_for(&mut fds, timeout);
             }
         }
+        self.waker.clear();
+    }
+
+    /// As [`wait`](Self::wait), and also until one of `others` becomes readable: for a thread that
+    /// waits for more than this link. It allocates.
+    pub fn wait_besides(&mut self, others: &[BorrowedFd<'_>], timeout: Duration) {
+        if self.inbox.is_waiting() {
+            return;
+        }
+        let next_at = self.inbox.impairment.as_ref().and_then(|it| it.next_at());
+        let due = next_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let stalled = match &self.backend {
+            Backend::Uring(uring) => uring.is_stalled(),
+            Backend::Mmsg(mmsg) => mmsg.is_stalled(),
+            Backend::Memory(_) => false,
+        };
+        let bounds = [due, stalled.then_some(STALL)].into_iter().flatten();
+        let timeout = bounds.fold(timeout, Duration::min);
+        let fds = self.fds().into_iter().chain([self.waker.as_fd()]).chain(others.iter().copied());
+        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        wait_for(&mut fds, Some(timeout));
         self.waker.clear();
     }
 

@@ -22,7 +22,7 @@ pub(crate) use measure::{Measured, Measurement};
 use report::{Report, missed_rate};
 use sender::Sender;
 pub(crate) use sender::{SLEEP_MAX, SLEEP_MIN};
-use source::{Plan, Source};
+use source::{Plan, Progress, Source};
 
 use crate::counters::Counters;
 use crate::exit::{self, Exit, fail};
@@ -113,7 +113,7 @@ impl<'a> Member<'a> {
                 self.course.stop(End::Interrupted);
                 break;
             }
-            self.send_inline();
+            let rest = self.send_inline();
             let idle = self.receive() == 0;
             self.publish();
             let now = Instant::now();
@@ -123,7 +123,9 @@ impl<'a> Member<'a> {
                 self.course.handle_timeout();
             }
             if idle {
-                self.rest();
+                self.node.wait(rest);
+            } else {
+                self.node.poll();
             }
         }
         // First, so that a sender that waits for room is told that there will be none.
@@ -136,26 +138,22 @@ impl<'a> Member<'a> {
         self.course.into_outcome()
     }
 
-    /// In inline drive: sends what is due, and does a round of the member's work.
-    fn send_inline(&mut self) {
-        if self.args.drive == Drive::Threads {
-            return;
+    /// In inline drive: sends what is due. Yields how long there is nothing to send.
+    fn send_inline(&mut self) -> Duration {
+        let mut rest = WAIT_MAX;
+        if let Sending::Inline(source) = &mut self.load {
+            let now_ns = now_ns();
+            match source.poll(now_ns) {
+                Ok(Progress::Until(at_ns)) => {
+                    rest = rest.min(Duration::from_nanos(at_ns.saturating_sub(now_ns)));
+                }
+                Ok(Progress::Due) => rest = Duration::ZERO,
+                // Ends with the first work that makes some.
+                Ok(Progress::Full) => {}
+                Err(error) => self.course.stop(End::Invalid(error.to_string())),
+            }
         }
-        if let Sending::Inline(source) = &mut self.load
-            && let Err(error) = source.poll(now_ns())
-        {
-            self.course.stop(End::Invalid(error.to_string()));
-        }
-        self.node.poll();
-    }
-
-    /// Nothing was received.
-    fn rest(&mut self) {
-        match self.args.drive {
-            Drive::Threads => self.node.wait(WAIT_MAX),
-            // The next round may find something; others may have this processor first.
-            Drive::Inline => std::thread::yield_now(),
-        }
+        rest
     }
 
     /// The sending thread ended by itself while the load is on.

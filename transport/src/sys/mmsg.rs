@@ -11,6 +11,7 @@ use socket2::Socket;
 
 use crate::counters::Counters;
 use crate::inbox::Inbox;
+use crate::link::STALL;
 use crate::outbox::Via;
 use crate::sys::intake::{Arrived, Intake, SocketTerms};
 use crate::sys::messages::{
@@ -20,9 +21,6 @@ use crate::waker::{Waker, wait_for};
 
 /// Datagrams received by one call: super-packets of a megabyte together.
 const BATCH: usize = 16;
-
-/// How long a wait lasts at most while all receive memory is held: nothing tells when it is not.
-const STALL: Duration = Duration::from_millis(1);
 
 /// A data link's sockets and receive buffers.
 #[derive(Debug)]
@@ -101,6 +99,11 @@ impl Mmsg {
             }
         }
         wait_for(&mut fds, timeout);
+    }
+
+    /// Whether something is not received for want of memory.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.own.stalled || self.group.as_ref().is_some_and(|group| group.stalled)
     }
 
     fn sender(&self, via: Via) -> &Socket {

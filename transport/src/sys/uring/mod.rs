@@ -20,6 +20,7 @@ use socket2::Socket;
 
 use crate::counters::Counters;
 use crate::inbox::Inbox;
+use crate::link::STALL;
 use crate::notice::UringError;
 use crate::outbox::Via;
 use crate::sys::intake::SocketTerms;
@@ -28,10 +29,6 @@ use crate::waker::Waker;
 
 use receiver::{Memory, Receiver};
 use ring::{Level, Refused, Ring};
-
-/// How long a wait lasts at most while a socket is not received from, for want of memory:
-/// nothing tells when there is some.
-const STALL: Duration = Duration::from_millis(1);
 
 /// How long tear-down waits for the kernel to let go of the buffers before it leaks them.
 const TEARDOWN: Duration = Duration::from_millis(500);
@@ -241,14 +238,18 @@ impl Uring {
         if std::mem::take(&mut self.is_woken) || self.ring.has_completions() {
             return Ok(());
         }
-        let is_stalled = !self.receivers.iter().all(Receiver::is_receiving);
-        let timeout = if is_stalled {
+        let timeout = if self.is_stalled() {
             Some(timeout.map_or(STALL, |timeout| timeout.min(STALL)))
         } else {
             timeout
         };
         self.arm_waker();
         self.enter(1, timeout)
+    }
+
+    /// Whether something is not received, for want of memory.
+    pub(crate) fn is_stalled(&self) -> bool {
+        !self.receivers.iter().all(Receiver::is_receiving)
     }
 
     pub(crate) fn own(&self) -> &Socket {
