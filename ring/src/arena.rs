@@ -48,6 +48,11 @@ impl Arena {
         self.current.extend_from_slice(bytes);
     }
 
+    /// Appends so many zeroes to the packet being built.
+    pub fn pad(&mut self, bytes: usize) {
+        self.current.resize(self.current.len() + bytes, 0);
+    }
+
     /// Length of the packet being built.
     #[must_use]
     pub fn len(&self) -> usize {

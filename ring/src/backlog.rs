@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::arena::Arena;
 use crate::id::NodeId;
+use crate::level::Level;
 use crate::packet::{Content, Fragment, Packet};
 use crate::packing::{Messages, Packed};
 use crate::params::Params;
@@ -44,13 +45,21 @@ pub struct Backlog {
     /// Messages accepted in this incarnation.
     accepted: u64,
     closed: bool,
+    level: Level,
 }
 
 impl Backlog {
     /// An empty backlog.
     #[must_use]
     pub const fn new() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, fragmented: 0, accepted: 0, closed: false }
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+            fragmented: 0,
+            accepted: 0,
+            closed: false,
+            level: Level::new(),
+        }
     }
 
     /// An empty backlog with room for `messages`.
@@ -145,7 +154,7 @@ impl Backlog {
         }
         let (first_message, service) = (front.counter, front.service);
         let (count, body) = match self.pop_whole_body(body_bytes) {
-            Some(packed) => (packed.count(), packed.into_body()),
+            Some(packed) => (packed.count(), packed.into_body(body_bytes)),
             None => self.pack_together(service, body_bytes, arena),
         };
         let content = Content::Messages { count };
@@ -161,7 +170,7 @@ impl Backlog {
         else {
             return;
         };
-        if packed.body().len() <= body_bytes {
+        if packed.messages().len() <= body_bytes {
             return;
         }
         let fitting = packed.split_fitting(body_bytes).map(Messages::Packed);
@@ -181,7 +190,7 @@ impl Backlog {
         let front = self.queue.front()?;
         let Messages::Packed(packed) = &front.messages else { return None };
         let shared = self.queue.get(1).is_some_and(|next| {
-            let together = packed.body().len() + next.messages.body_bytes();
+            let together = packed.messages().len() + next.messages.body_bytes();
             next.service == front.service && together <= body_bytes
         });
         if shared {
@@ -209,7 +218,7 @@ impl Backlog {
                 break;
             }
             match &front.messages {
-                Messages::Packed(packed) => arena.put(packed.body()),
+                Messages::Packed(packed) => arena.put(packed.messages()),
                 Messages::One(payload) => {
                     // Fits: a body is far below 64 KiB.
                     let prefix = u16::try_from(payload.len()).unwrap_or(u16::MAX);
@@ -220,6 +229,7 @@ impl Backlog {
             count = more;
             self.pop_front();
         }
+        arena.pad(self.level.padding(arena.len(), body_bytes));
         (count, arena.finish())
     }
 
@@ -338,7 +348,7 @@ mod tests {
         let Some(Pending { messages: Messages::Packed(packed), .. }) = backlog.queue.front() else {
             panic!("packed")
         };
-        let at = packed.body().as_ptr();
+        let at = packed.messages().as_ptr();
         let packets = drain(&mut backlog, 16);
         assert_eq!((packets.len(), packets[0].body.as_ptr()), (2, at));
         assert_eq!(packets[1].first_message, 3);
@@ -354,6 +364,25 @@ mod tests {
         let packets = drain(&mut backlog, 100);
         assert_eq!((packets.len(), packets[0].messages_completed()), (1, 4));
         assert_eq!(payloads(&packets), [b"a", b"b", b"c", b"d"]);
+    }
+
+    #[test]
+    fn packets_of_mixed_messages_have_one_length() {
+        let (mut backlog, mut sent) = (Backlog::new(), Vec::new());
+        for number in 0..2_000_u32 {
+            let payload = vec![7; 20 + (number.wrapping_mul(2_654_435_761) >> 24) as usize % 100];
+            accept(&mut backlog, Service::Agreed, &payload);
+            sent.push(payload);
+        }
+        let packets = drain(&mut backlog, 1_438);
+        let lengths: Vec<usize> = packets.iter().map(|packet| packet.body.len()).collect();
+        let changes = lengths.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(
+            packets.len() > 90 && changes < 8,
+            "{changes} changes in {} packets",
+            packets.len()
+        );
+        assert_eq!(payloads(&packets), sent);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::id::NodeId;
+use crate::level::may_pad;
 use crate::service::Service;
 use crate::wire::Malformed;
 
@@ -36,7 +37,8 @@ impl Fragment {
 /// What the body of a packet holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Content {
-    /// Whole messages, each behind its 16-bit length.
+    /// Whole messages, each behind its 16-bit length; then perhaps zeroes, up to an eighth of the
+    /// body, that make frames in a row equally long.
     Messages {
         /// How many, at least one.
         count: u16,
@@ -68,7 +70,8 @@ impl Packet {
     /// fail.
     ///
     /// # Errors
-    /// The reason when lengths do not fill the body exactly, or the counter could overflow.
+    /// The reason when lengths do not fill the body exactly, a little padding apart, or the counter
+    /// could overflow.
     pub fn validate(&self) -> Result<(), Malformed> {
         if self.first_message > u64::MAX - u64::from(u16::MAX) {
             return Err(Malformed::Range);
@@ -83,7 +86,8 @@ impl Packet {
             };
             rest = tail;
         }
-        if rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
+        let is_padding = may_pad(rest.len(), self.body.len()) && rest.iter().all(|byte| *byte == 0);
+        if is_padding { Ok(()) } else { Err(Malformed::Trailing) }
     }
 
     /// The messages that are complete with this packet: their count.
@@ -97,11 +101,11 @@ impl Packet {
 
     /// The payloads of whole messages in order, as slices of the body; none for a fragment.
     pub fn payloads(&self) -> impl Iterator<Item = &[u8]> + '_ {
-        let mut rest = match self.content {
-            Content::Messages { .. } => &self.body[..],
-            Content::Fragment(_) => &[],
+        let (count, mut rest) = match self.content {
+            Content::Messages { count } => (count, &self.body[..]),
+            Content::Fragment(_) => (0, &[][..]),
         };
-        std::iter::from_fn(move || {
+        (0..count).map_while(move |_| {
             let (payload, tail) = split_message(rest)?;
             rest = tail;
             Some(payload)

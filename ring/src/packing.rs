@@ -4,6 +4,7 @@
 use bytes::{Buf, Bytes};
 
 use crate::arena::Arena;
+use crate::level::Level;
 use crate::packet::{MESSAGE_PREFIX_BYTES, split_message};
 
 /// Whole messages side by side, each behind its 16-bit length: the body of a packet.
@@ -11,7 +12,10 @@ use crate::packet::{MESSAGE_PREFIX_BYTES, split_message};
 pub struct Packed {
     /// At least one.
     count: u16,
+    /// The messages, and padding.
     body: Bytes,
+    /// The messages without the padding, in bytes.
+    message_bytes: usize,
 }
 
 impl Packed {
@@ -23,19 +27,21 @@ impl Packed {
 
     /// The messages with their lengths.
     #[must_use]
-    pub const fn body(&self) -> &Bytes {
-        &self.body
+    pub fn messages(&self) -> &[u8] {
+        &self.body[..self.message_bytes]
     }
 
-    /// The messages with their lengths.
+    /// The messages with their lengths, and as much of the padding as a body of `body_bytes` takes.
     #[must_use]
-    pub fn into_body(self) -> Bytes {
+    pub fn into_body(mut self, body_bytes: usize) -> Bytes {
+        self.body.truncate(body_bytes.max(self.message_bytes));
         self.body
     }
 
     /// Cuts off the first messages, as many as fit a body of `body_bytes`; `None` when not even
     /// one does. What is cut off is empty in `self` then.
     pub(crate) fn split_fitting(&mut self, body_bytes: usize) -> Option<Self> {
+        self.body.truncate(self.message_bytes);
         let (mut count, mut at) = (0, 0);
         while let Some((payload, _)) = split_message(&self.body[at..]) {
             let next = at + MESSAGE_PREFIX_BYTES + payload.len();
@@ -45,13 +51,15 @@ impl Packed {
             (count, at) = (count + 1, next);
         }
         self.count -= count;
-        (count > 0).then(|| Self { count, body: self.body.split_to(at) })
+        self.message_bytes -= at;
+        (count > 0).then(|| Self { count, body: self.body.split_to(at), message_bytes: at })
     }
 
     /// Takes the first message out, with its own payload only.
     pub(crate) fn split_first(&mut self) -> Option<Bytes> {
         let length = split_message(&self.body)?.0.len();
         self.count -= 1;
+        self.message_bytes -= MESSAGE_PREFIX_BYTES + length;
         self.body.advance(MESSAGE_PREFIX_BYTES);
         Some(self.body.split_to(length))
     }
@@ -90,7 +98,7 @@ impl Messages {
     pub const fn body_bytes(&self) -> usize {
         match self {
             Self::One(payload) => MESSAGE_PREFIX_BYTES + payload.len(),
-            Self::Packed(packed) => packed.body.len(),
+            Self::Packed(packed) => packed.message_bytes,
         }
     }
 }
@@ -111,6 +119,7 @@ impl From<Packed> for Messages {
 #[derive(Debug)]
 pub struct Packer {
     arena: Arena,
+    level: Level,
     body_bytes_max: usize,
     count: u16,
 }
@@ -120,7 +129,7 @@ impl Packer {
     #[must_use]
     pub fn new(body_bytes_max: usize) -> Self {
         debug_assert!(body_bytes_max <= usize::from(u16::MAX), "a length is 16 bits");
-        Self { arena: Arena::default(), body_bytes_max, count: 0 }
+        Self { arena: Arena::default(), level: Level::new(), body_bytes_max, count: 0 }
     }
 
     /// Bounds what is packed from the next body on.
@@ -154,7 +163,12 @@ impl Packer {
     /// What was packed, if anything.
     pub fn take(&mut self) -> Option<Packed> {
         let count = std::mem::take(&mut self.count);
-        (count > 0).then(|| Packed { count, body: self.arena.finish() })
+        let message_bytes = self.arena.len();
+        if count == 0 {
+            return None;
+        }
+        self.arena.pad(self.level.padding(message_bytes, self.body_bytes_max));
+        Some(Packed { count, body: self.arena.finish(), message_bytes })
     }
 }
 
@@ -177,7 +191,7 @@ mod tests {
         assert!(!packer.push(b"123456789"), "a byte too much");
         assert!(packer.push(b"abc") && packer.push(b"def"));
         assert!(!packer.push(b""), "two bytes too much");
-        let Packed { count, body } = packer.take().unwrap();
+        let Packed { count, body, .. } = packer.take().unwrap();
         assert_eq!((count, &body[..]), (2, &b"\x03\0abc\x03\0def"[..]));
         assert!(packer.push(b"12345678"));
         assert_eq!(packer.take().map(|packed| packed.count), Some(1));

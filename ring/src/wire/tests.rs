@@ -160,7 +160,7 @@ fn a_cut_or_extended_frame_is_refused() {
         for length in 0..frame.len() {
             assert!(parse_all(&frame[..length])[kind].is_err(), "frame {kind} cut to {length}");
         }
-        let longer = [&frame[..], &[0]].concat();
+        let longer = [&frame[..], &[1]].concat();
         assert_eq!(parse_all(&longer)[kind], Err(Malformed::Trailing), "frame {kind}");
     }
 }
@@ -230,6 +230,9 @@ fn bodies_that_do_not_fill_their_packet_are_refused() {
     assert_eq!(with(messages(2), &[0, 0]), Err(Malformed::Truncated));
     assert_eq!(with(Content::Fragment(Fragment::First), &[]), Err(Malformed::Range));
     assert_eq!(with(messages(1), &[0, 0]), Ok(()), "an empty message is a message");
+    assert_eq!(with(messages(1), b"\x06\0messag\0"), Ok(()), "an eighth of padding");
+    assert_eq!(with(messages(1), b"\x06\0messag\0\0"), Err(Malformed::Trailing), "more");
+    assert_eq!(with(messages(1), b"\x06\0messag\x01"), Err(Malformed::Trailing), "no zero");
 }
 
 proptest! {

@@ -1,0 +1,70 @@
+//! Bodies of nearly one length get one length: only frames of one length leave the host together,
+//! as one super-packet, which costs the processor a fraction of sending them one by one.
+
+/// Padding is at most this part of the length that it leads to: what it may cost on the network.
+const PART_MAX: usize = 8;
+
+/// Levels the lengths of bodies, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level {
+    /// The length that bodies are padded to.
+    bytes: usize,
+    /// The length of the last body as it was.
+    last: usize,
+}
+
+impl Level {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: 0, last: 0 }
+    }
+
+    /// Zero bytes to put behind a body of so many `bytes`, in packets that take `bytes_max`.
+    ///
+    /// The longest body of late is the measure, until one is much shorter, or two in a row have one
+    /// length anyhow.
+    pub(crate) fn padding(&mut self, bytes: usize, bytes_max: usize) -> usize {
+        let is_even = bytes == std::mem::replace(&mut self.last, bytes);
+        let is_near = bytes + self.bytes / PART_MAX >= self.bytes;
+        if is_even || !is_near || self.bytes > bytes_max {
+            self.bytes = bytes;
+        }
+        self.bytes = self.bytes.max(bytes);
+        self.bytes - bytes
+    }
+}
+
+/// Whether so many zero bytes may stand at the end of a body of `body_bytes`.
+pub(crate) const fn may_pad(padding_bytes: usize, body_bytes: usize) -> bool {
+    padding_bytes <= body_bytes / PART_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearly_equal_lengths_become_equal() {
+        let mut level = Level::new();
+        let mut padded = |lengths: &[usize]| -> Vec<usize> {
+            lengths.iter().map(|&bytes| bytes + level.padding(bytes, 1_438)).collect()
+        };
+        assert_eq!(padded(&[1_300, 1_400, 1_350, 1_399]), [1_300, 1_400, 1_400, 1_400]);
+        assert_eq!(padded(&[1_225, 1_224, 1_300]), [1_400, 1_224, 1_300], "no more than an eighth");
+        assert_eq!(padded(&[1_250, 1_250, 1_250]), [1_300, 1_250, 1_250], "equal as they are");
+        assert_eq!(padded(&[10, 0, 5]), [10, 0, 5]);
+    }
+
+    #[test]
+    fn no_body_outgrows_its_packet_and_all_padding_is_allowed() {
+        let mut level = Level::new();
+        level.padding(8_900, 8_938);
+        assert_eq!(level.padding(1_400, 1_438), 0);
+        let mut random = 1_u32;
+        for _ in 0..10_000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let bytes = 1_000 + (random >> 16) as usize % 439;
+            let padding = level.padding(bytes, 1_438);
+            assert!(bytes + padding <= 1_438 && may_pad(padding, bytes + padding));
+        }
+    }
+}
