@@ -1,10 +1,16 @@
 //! Processes of one measurement: what they say, line by line, and their end.
+//!
+//! Each is in a process group of its own: Ctrl-C on the terminal is for the parent, which ends them
+//! properly.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use crate::exit::Stop;
@@ -15,20 +21,27 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Longest wait for the end of standard error, which what a process started may still have.
 const TOLD_MAX: Duration = Duration::from_millis(500);
 
+/// Lines that wait to be looked at; processes that say more wait.
+const LINES_MAX: usize = 4096;
+
 /// Processes, one on each host, that end with this value at the latest.
 #[derive(Debug)]
 pub(crate) struct Children {
     all: BTreeMap<u32, Process>,
-    said: Receiver<(u32, Said)>,
-    sender: Sender<(u32, Said)>,
+    /// Counts the starts on each host.
+    lives: BTreeMap<u32, u32>,
+    said: Receiver<Line>,
+    sender: SyncSender<Line>,
 }
 
 /// What comes from a process's standard output.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Said {
-    Line(String),
-    /// Nothing more.
-    End,
+pub(crate) struct Line {
+    pub(crate) host: u32,
+    /// Counts the starts on the host.
+    pub(crate) life: u32,
+    /// Nothing at the end of its output.
+    pub(crate) said: Option<String>,
 }
 
 #[derive(Debug)]
@@ -41,21 +54,24 @@ struct Process {
 impl Children {
     /// None yet.
     pub(crate) fn new() -> Self {
-        let (sender, said) = mpsc::channel();
-        Self { all: BTreeMap::new(), said, sender }
+        let (sender, said) = mpsc::sync_channel(LINES_MAX);
+        Self { all: BTreeMap::new(), lives: BTreeMap::new(), said, sender }
     }
 
     /// Starts a process on a host, in the place of what was there. Its standard input is open as
     /// long as it lives.
     pub(crate) fn start(&mut self, host: u32, command: &mut Command) -> io::Result<()> {
         self.kill(host);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let piped = command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = piped.spawn()?;
+        let life = self.life(host) + 1;
+        self.lives.insert(host, life);
         if let Some(stdout) = child.stdout.take() {
             let sender = self.sender.clone();
             std::thread::spawn(move || {
-                let lines = BufReader::new(stdout).lines().map_while(Result::ok).map(Said::Line);
-                for said in lines.chain([Said::End]) {
-                    if sender.send((host, said)).is_err() {
+                let lines = BufReader::new(stdout).lines().map_while(Result::ok).map(Some);
+                for said in lines.chain([None]) {
+                    if sender.send(Line { host, life, said }).is_err() {
                         break;
                     }
                 }
@@ -82,7 +98,17 @@ impl Children {
         process.told.and_then(|told| told.recv_timeout(TOLD_MAX).ok()).unwrap_or_default()
     }
 
-    /// The processes, by host.
+    /// How a process ended that nobody ended here.
+    pub(crate) fn ended(&mut self, host: u32) -> Option<ExitStatus> {
+        self.all.remove(&host)?.child.wait().ok()
+    }
+
+    /// Counts the starts on a host.
+    pub(crate) fn life(&self, host: u32) -> u32 {
+        self.lives.get(&host).copied().unwrap_or(0)
+    }
+
+    /// The processes that nobody ended, by host.
     pub(crate) fn ids(&self) -> impl Iterator<Item = (u32, u32)> {
         self.all.iter().map(|(host, process)| (*host, process.child.id()))
     }
@@ -98,15 +124,28 @@ impl Children {
     }
 
     /// What one of them says next, if it does in this time.
-    pub(crate) fn next(&self, patience: Duration) -> Option<(u32, Said)> {
+    pub(crate) fn next(&self, patience: Duration) -> Option<Line> {
         self.said.recv_timeout(patience).ok()
     }
 
     /// Waits for a line of each.
     ///
     /// # Errors
-    /// That one ended or said nothing in time.
+    /// That one ended or said nothing in time, or that it was all interrupted.
     pub(crate) fn lines(
+        &mut self,
+        interrupted: &AtomicBool,
+        patience: Duration,
+    ) -> Result<Vec<String>, Stop> {
+        let lines = self.collect(interrupted, patience);
+        // What interrupts this process may have ended the others before.
+        match lines {
+            Ok(_) if interrupted.load(Ordering::Relaxed) => Err(Stop::Interrupted),
+            lines => lines.map_err(|stop| stop.or_interrupted(interrupted)),
+        }
+    }
+
+    fn collect(
         &mut self,
         interrupted: &AtomicBool,
         patience: Duration,
@@ -120,17 +159,26 @@ impl Children {
             if Instant::now() > deadline {
                 return Err(Stop::Failed("a member did not end in time".to_owned()));
             }
-            match self.next(PAUSE) {
-                Some((host, Said::Line(line))) => drop(lines.insert(host, line)),
-                Some((host, Said::End)) if !lines.contains_key(&host) => {
+            let Some(Line { host, life, said }) = self.next(PAUSE) else { continue };
+            match said {
+                Some(line) if life == self.life(host) => drop(lines.insert(host, line)),
+                None if life == self.life(host) && !lines.contains_key(&host) => {
                     let told = self.kill(host);
                     return Err(Stop::Failed(format!("a member gave no result: {told}")));
                 }
-                Some((_, Said::End)) | None => {}
+                Some(_) | None => {}
             }
         }
         Ok(lines.into_values().collect())
     }
+}
+
+/// A copy of this program in a folder, to be started from there: a build may replace the file from
+/// which this process came, and all members are to be one program.
+pub(crate) fn copy_of_program(folder: &Path) -> io::Result<PathBuf> {
+    let copy = folder.join(env!("CARGO_BIN_NAME"));
+    fs::copy("/proc/self/exe", &copy)?;
+    Ok(copy)
 }
 
 /// What is set for this command is not meant for a child that has options of the same names.
@@ -186,5 +234,36 @@ mod tests {
         children.start(1, &mut shell("exec sleep 60")).unwrap();
         assert!(children.lines(&on, Duration::ZERO).is_err());
         assert_eq!(children.kill(1), "");
+    }
+
+    #[test]
+    fn what_an_interrupt_ended_gave_no_wrong_result() {
+        let mut children = Children::new();
+        for script in ["exit 130", "echo interrupted"] {
+            children.start(1, &mut shell(script)).unwrap();
+            let stop = children.lines(&AtomicBool::new(true), Duration::from_secs(20));
+            assert_eq!(stop, Err(Stop::Interrupted), "{script}");
+        }
+    }
+
+    #[test]
+    fn lives_are_told_apart() {
+        let (mut children, on) = (Children::new(), AtomicBool::new(false));
+        children.start(1, &mut shell("echo first; exec sleep 60")).unwrap();
+        let first = children.next(Duration::from_secs(20)).unwrap();
+        assert_eq!((first.life, first.said.as_deref()), (1, Some("first")));
+        children.start(1, &mut shell("echo second; exit 3")).unwrap();
+        assert_eq!(children.lines(&on, Duration::from_secs(20)).unwrap(), ["second"]);
+        assert_eq!((children.life(1), children.life(2)), (2, 0));
+        assert_eq!(children.ended(1).and_then(|status| status.code()), Some(3));
+        assert!(children.ended(1).is_none() && children.ids().next().is_none());
+    }
+
+    #[test]
+    fn the_copy_is_this_program_under_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = copy_of_program(folder.path()).unwrap();
+        assert_eq!(copy.file_name().unwrap(), "roundel-perf");
+        assert_eq!(fs::read(copy).unwrap(), fs::read("/proc/self/exe").unwrap());
     }
 }

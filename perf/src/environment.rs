@@ -18,9 +18,10 @@ pub(crate) struct Environment {
     /// Of processes that wait for a processor, over the last minute, before the matrix began.
     pub(crate) load_average: f64,
     pub(crate) version: String,
-    /// Of the sources the program was built from, if they are still there: with `-dirty` when they
-    /// differ from it.
-    pub(crate) commit: Option<String>,
+    /// Of the tree that the program was built in, as it is when it measures and not when it was
+    /// built, if it is still there: with `-dirty` when files differ from it.
+    #[serde(alias = "commit")]
+    pub(crate) tree_commit: Option<String>,
     /// Assertions on or optimisations off make figures that count for nothing.
     pub(crate) debug_assertions: bool,
 }
@@ -42,7 +43,7 @@ impl Environment {
             memory_mib: kib.unwrap_or(0) / 1024,
             load_average: load.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: commit(),
+            tree_commit: tree_commit(),
             debug_assertions: cfg!(debug_assertions),
         }
     }
@@ -61,7 +62,7 @@ fn field(text: &str, name: &str) -> Option<String> {
     values.next().map(|(_, value)| value.trim().to_owned())
 }
 
-fn commit() -> Option<String> {
+fn tree_commit() -> Option<String> {
     let output = Command::new("git")
         .args(["-C", env!("CARGO_MANIFEST_DIR")])
         .args(["describe", "--always", "--dirty", "--exclude", "*"])
@@ -94,7 +95,7 @@ impl Ticks {
         Self { all: ticks.iter().sum(), stolen: ticks.get(7).copied().unwrap_or(0) }
     }
 
-    /// What the machine's own host took of it since `earlier`, in hundredths.
+    /// What the machine's own host took of it since `earlier`, in percent.
     pub(crate) fn steal_percent_since(self, earlier: Self) -> f64 {
         let all = self.all.saturating_sub(earlier.all).max(1);
         self.stolen.saturating_sub(earlier.stolen) as f64 * 100.0 / all as f64

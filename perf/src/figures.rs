@@ -1,5 +1,7 @@
 //! Figures as results carry them.
 
+use std::fmt;
+
 use hdrhistogram::Histogram;
 use roundel::Rotations;
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,45 @@ impl Percentiles {
     }
 }
 
+impl fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p90, p99, p999, max } = self;
+        write!(f, "p50 {p50} µs, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max}")
+    }
+}
+
+/// A histogram of nanoseconds for values of which the same often follows: messages that came
+/// together have one time.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    histogram: Histogram<u64>,
+    /// Not yet taken down: the last value, and how often it came.
+    last: u64,
+    times: u64,
+}
+
+impl Recorder {
+    /// Without a value.
+    pub(crate) fn new() -> Self {
+        Self { histogram: histogram(), last: 0, times: 0 }
+    }
+
+    /// Takes a value.
+    pub(crate) fn record(&mut self, value: u64) {
+        if value != self.last {
+            self.histogram.saturating_record_n(self.last, self.times);
+            (self.last, self.times) = (value, 0);
+        }
+        self.times += 1;
+    }
+
+    /// All values.
+    pub(crate) fn into_histogram(mut self) -> Histogram<u64> {
+        self.histogram.saturating_record_n(self.last, self.times);
+        self.histogram
+    }
+}
+
 /// A figure over the runs that are valid.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Default, Debug)]
 pub(crate) struct Spread {
@@ -86,9 +127,70 @@ pub(crate) fn rounded(value: f64, parts: f64) -> f64 {
     (value * parts).round() / parts
 }
 
+/// A number in few characters, three digits of which count: `1.5M`, `20k`, `0.00125`.
+pub(crate) fn short(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    // Rounded first: 999.9 is `1k`.
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    let (scaled, unit) = match rounded.abs() {
+        size if size >= 1e9 => (rounded / 1e9, "G"),
+        size if size >= 1e6 => (rounded / 1e6, "M"),
+        size if size >= 1e3 => (rounded / 1e3, "k"),
+        _ => (rounded, ""),
+    };
+    let digits = match scaled.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        size if size >= 1.0 => 2,
+        size if size >= 0.1 => 3,
+        size if size >= 0.01 => 4,
+        _ => 5,
+    };
+    let text = format!("{scaled:.digits$}");
+    let text = match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => &text,
+    };
+    format!("{text}{unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_short_and_keep_three_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.25, "0.25"),
+            (0.012_34, "0.0123"),
+            (0.001_254, "0.00125"),
+            (12.0, "12"),
+            (-3.456, "-3.46"),
+            (999.9, "1k"),
+            (1350.0, "1.35k"),
+            (20_000.0, "20k"),
+            (999_600.0, "1M"),
+            (1.5e6, "1.5M"),
+            (3e9, "3G"),
+        ] {
+            assert_eq!(short(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_recorder_takes_every_value() {
+        let (mut recorder, mut plain) = (Recorder::new(), histogram());
+        for value in [5_000, 5_000, 7_000, 5_000, 0, 0, 9_000] {
+            recorder.record(value);
+            plain.saturating_record(value);
+        }
+        assert_eq!(recorder.into_histogram(), plain);
+        assert!(Recorder::new().into_histogram().is_empty());
+        assert_eq!(Percentiles::default().to_string(), "p50 0 µs, p90 0, p99 0, p99.9 0, max 0");
+    }
 
     #[test]
     fn percentiles_of_a_histogram_are_microseconds() {

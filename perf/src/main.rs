@@ -17,6 +17,8 @@ mod pace;
 mod payload;
 mod peers;
 mod report;
+mod result;
+mod start;
 mod stress;
 mod talk;
 mod usage;

@@ -42,6 +42,22 @@ pub(crate) struct Load {
     pub(crate) lateness_ns: u64,
 }
 
+impl Load {
+    /// Whether it came as a message of its sender.
+    ///
+    /// # Errors
+    /// That it did not, as a sentence.
+    pub(crate) fn check_sender(&self, came_from: NodeId) -> Result<(), String> {
+        let Self { sender, counter, .. } = self;
+        let came = *sender == came_from;
+        came.then_some(()).ok_or_else(|| {
+            format!(
+                "message {counter} of member {sender} came as one of member {came_from}: a defect"
+            )
+        })
+    }
+}
+
 impl Payload {
     const fn kind(&self) -> u8 {
         match self {

@@ -1,36 +1,27 @@
 //! Three processes measure the floor on loopback addresses. Nothing here is about how fast.
 #![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
-use std::process::{Child, Command, Output, Stdio};
+mod support;
+
+use std::process::{Child, Output};
 
 use serde_json::Value;
+use support::alone;
 
 /// Starts a member on a loopback address that ends in `host`.
 fn member(cluster: &str, host: u8, options: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_roundel-perf"))
-        .args(["floor", "--json", "--seconds", "0.2", "--warmup", "0.1"])
-        .args(["--cluster", &format!("{cluster}-{}", std::process::id())])
-        .args(["--interface", &format!("127.72.{}.{host}", std::process::id() % 250)])
-        .args(options)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    let own = ["--seconds", "0.2", "--warmup", "0.1"];
+    support::member("floor", 72, cluster, host, &[&own, options].concat())
 }
 
 fn three(cluster: &str, first_host: u8, options: &[&str]) -> Vec<Value> {
-    let members: Vec<Child> =
-        (first_host..first_host + 3).map(|host| member(cluster, host, options)).collect();
-    members.into_iter().map(|member| result(&member.wait_with_output().unwrap())).collect()
-}
-
-fn result(output: &Output) -> Value {
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    assert_eq!(text.lines().count(), 1, "one line: {text:?}");
-    serde_json::from_str(&text).unwrap()
+    let _alone = alone();
+    let outputs = support::three(|host| member(cluster, host, options), first_host);
+    let result = |output: &Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        support::result(output)
+    };
+    outputs.iter().map(result).collect()
 }
 
 #[test]
@@ -60,6 +51,7 @@ fn packets_are_those_of_a_ring() {
 
 #[test]
 fn members_with_other_options_are_told_so() {
+    let _alone = alone();
     let members = [("64", 41), ("65", 42)]
         .map(|(size, host)| member("other", host, &["--members", "2", "--size", size]));
     for member in members {

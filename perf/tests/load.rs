@@ -1,53 +1,26 @@
 //! Three members under load on loopback addresses: one order, and the result that scripts read.
 #![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
+mod support;
+
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::{Child, Output};
 
-use serde_json::Value;
+use support::{alone, result};
 
-/// Each of these tests keeps all processors busy.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Starts a member on a loopback address that ends in `host`, and that nobody else is likely to use.
+/// Starts a member on a loopback address that ends in `host`.
 fn member(cluster: &str, state: &Path, host: u8, options: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_roundel-perf"))
-        .args(["load", "--json", "--members", "3"])
-        .args(["--cluster", &format!("{cluster}-{}", std::process::id())])
-        .args(["--interface", &format!("127.71.{}.{host}", std::process::id() % 250)])
-        // Many busy processes on few processors: a member that waits for one is not lost.
-        .args(["--token-timeout", "1s"])
-        .arg("--state-dir")
-        .arg(state)
-        .args(options)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    let state = state.to_str().unwrap();
+    // Many busy processes on few processors: a member that waits for one is not lost.
+    let own = ["--members", "3", "--token-timeout", "1s", "--state-dir", state];
+    support::member("load", 71, cluster, host, &[&own, options].concat())
 }
 
 /// Runs three members to their ends.
 fn three(cluster: &str, first_host: u8, options: &[&str]) -> Vec<Output> {
     let _alone = alone();
     let state = tempfile::tempdir().unwrap();
-    let members: Vec<Child> = (first_host..first_host + 3)
-        .map(|host| member(cluster, state.path(), host, options))
-        .collect();
-    members.into_iter().map(|member| member.wait_with_output().unwrap()).collect()
-}
-
-/// The one line of JSON that a member prints.
-fn result(output: &Output) -> Value {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    assert_eq!(text.lines().count(), 1, "one line: {text:?}");
-    assert!(!text.contains("\": ") && !text.contains(", \""), "compact: {text}");
-    serde_json::from_str(&text).unwrap()
+    support::three(|host| member(cluster, state.path(), host, options), first_host)
 }
 
 /// Judges what holds for every valid run, and gives the digest of the order.
@@ -168,4 +141,13 @@ fn members_with_other_options_are_told_so() {
         assert!(matches!(code, Some(2 | 5)), "{code:?} {}", result(&output));
         assert_eq!(result(&output)["valid"], false);
     }
+}
+
+#[test]
+fn no_time_to_measure_is_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let refused = member("none", state.path(), 81, &["--seconds", "0"]);
+    let output = refused.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing is measured"));
 }

@@ -3,11 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::Value;
+
+/// One matrix at a time: each keeps several processors busy.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn perf(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_roundel-perf")).args(args).output().unwrap()
@@ -43,6 +52,7 @@ fn two_cells_on_hosts_of_its_own() {
         assert!(String::from_utf8_lossy(&refused.stderr).contains("fix:"));
         return;
     }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let before = folder.path().join("before");
     let (document, page) = measure(&before);
@@ -64,10 +74,58 @@ fn two_cells_on_hosts_of_its_own() {
     assert_eq!(lines(&compared)[0]["schema"], "roundel.compare/1");
 }
 
+/// A matrix in the background, in a process group of its own as on a terminal.
+fn start(output: &Path, seconds: &str) -> Child {
+    let args = ["matrix", "--quick", "--hosts", "3", "--only", "rate=1000", "--runs", "1"];
+    Command::new(env!("CARGO_BIN_EXE_roundel-perf"))
+        .args(args)
+        .args(["--json", "--seconds", seconds, "--output", output.to_str().unwrap()])
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn an_interrupt_before_the_first_cell_leaves_older_files_alone() {
+    if roundel::lan::missing().is_some() {
+        return;
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kept.json");
+    fs::write(&file, "older").unwrap();
+    let mut matrix = start(&folder.path().join("kept"), "20");
+    sleep(Duration::from_secs(2));
+    killpg(Pid::from_raw(matrix.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(matrix.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "older");
+}
+
+#[test]
+fn a_reader_that_goes_away_takes_no_result_with_it() {
+    if roundel::lan::missing().is_some() {
+        return;
+    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let mut matrix = start(&folder.path().join("kept"), "0.2");
+    let mut first = String::new();
+    BufReader::new(matrix.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("roundel.matrix/1"), "{first}");
+    assert_eq!(matrix.wait().unwrap().code(), Some(1));
+    let document = fs::read(folder.path().join("kept.json")).unwrap();
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    assert_eq!(document["cells"].as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn what_cannot_be_used_is_refused() {
-    let refused = perf(&["matrix", "--hosts", "2"]);
-    assert_eq!(refused.status.code(), Some(2));
+    for [option, value] in [["--hosts", "2"], ["--hosts", "9"], ["--seconds", "0"]] {
+        let refused = perf(&["matrix", option, value]);
+        assert_eq!(refused.status.code(), Some(2), "{option} {value}");
+    }
     let missing = perf(&["compare", "no-such.json", "no-such.json"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("fix:"));

@@ -81,6 +81,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "seed",
     "senders",
     "size",
+    "size-min",
     "sizes",
     "warmup",
 ];

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::exit::{Exit, fail};
+use crate::figures::short;
 use crate::matrix::document::{CellResult, Document, SCHEMA};
+use crate::result;
 use verdict::{Change, FLOOR, Verdict};
 
 const EXAMPLES: &str = "\
@@ -19,8 +21,9 @@ Example, as root:
   roundel-perf matrix --output after
   roundel-perf compare before.json after.json
 
-A figure has changed when the runs of the one are all above or all below those of the other and
-the medians differ by 3 % or more. Of some hundred figures one or two will, by chance.
+A figure has changed when the runs of the one, three or more, are all above or all below those of
+the other and the medians differ by 3 % or more. Of some hundred figures one or two will, by chance.
+Cells whose planned rates differ by as much stand apart.
 
 Exit codes: 0 compared, whatever came of it; 2 a file that cannot be used.";
 
@@ -51,10 +54,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         true => comparison.write_json(&mut out),
         false => comparison.write_text(&mut out),
     };
-    match written {
-        Ok(()) => Exit::Ok,
-        Err(error) => fail(Exit::Failed, &format!("the result cannot be written: {error}")),
-    }
+    result::written(written, Exit::Ok)
 }
 
 fn read(file: &Path) -> Result<Document, String> {
@@ -94,12 +94,15 @@ impl<'a> Comparison<'a> {
                 apart.push((name, "only in the first".to_owned()));
                 continue;
             };
-            let why = |cell: &CellResult| cell.reason.clone().unwrap_or_default();
-            let reason = match (then.valid, now.valid) {
-                (true, true) => {
-                    cells.push((name, verdict::changes(then, now)));
-                    continue;
-                }
+            let why = |cell: &CellResult| cell.validity.reason.clone().unwrap_or_default();
+            let reason = match (then.validity.valid, now.validity.valid) {
+                (true, true) => match verdict::unequal(then, now) {
+                    Some(reason) => reason,
+                    None => {
+                        cells.push((name, verdict::changes(then, now)));
+                        continue;
+                    }
+                },
                 (true, false) => format!("not valid any more: {}", why(now)),
                 (false, true) => format!("valid now; it was not: {}", why(then)),
                 (false, false) => format!("valid in neither: {}", why(now)),
@@ -152,10 +155,10 @@ impl<'a> Comparison<'a> {
                 let Change { figure, before, after, change_percent, .. } = change;
                 writeln!(
                     out,
-                    "{:<6}  {name:<34} {figure:<15} {:>12.1} -> {:>12.1}  {change_percent:+.1} %",
+                    "{:<6}  {name:<34} {figure:<15} {:>8} -> {:>8}  {change_percent:+.1} %",
                     format!("{verdict:?}").to_lowercase(),
-                    before.median,
-                    after.median
+                    short(before.median),
+                    short(after.median)
                 )?;
             }
         }
@@ -195,7 +198,10 @@ fn differences(before: &Document, after: &Document) -> Vec<String> {
         ("kernel", then.kernel.clone(), now.kernel.clone()),
         ("processor", then.cpu.clone(), now.cpu.clone()),
         ("cores", then.cores.to_string(), now.cores.to_string()),
-        ("commit", commit(&then.commit), commit(&now.commit)),
+        ("version", then.version.clone(), now.version.clone()),
+        ("tree", commit(&then.tree_commit), commit(&now.tree_commit)),
+        ("debug assertions", then.debug_assertions.to_string(), now.debug_assertions.to_string()),
+        ("hosts", before.options.hosts.to_string(), after.options.hosts.to_string()),
         ("seconds", before.options.seconds.to_string(), after.options.seconds.to_string()),
         ("warmup", before.options.warmup.to_string(), after.options.warmup.to_string()),
         ("runs", before.options.runs.to_string(), after.options.runs.to_string()),
@@ -227,7 +233,9 @@ mod tests {
     fn changes_and_cells_apart_are_named() {
         let (before, mut after) = (document(), document());
         let gone = after.cells.pop().unwrap();
-        after.cells[0].valid = false;
+        after.cells[0].validity.valid = false;
+        after.environment.debug_assertions ^= true;
+        (after.environment.version, after.options.hosts) = ("9.9.9".to_owned(), 5);
         let throughput = &mut after.cells[1].figures.msgs_per_s;
         (throughput.min, throughput.median, throughput.max) = (1.0, 1.0, 1.0);
         after.environment.kernel = "other".to_owned();
@@ -236,6 +244,9 @@ mod tests {
         let text = text(&comparison);
         for part in [
             "not the same: kernel",
+            "not the same: version: ",
+            "not the same: debug assertions: ",
+            "not the same: hosts: 8 -> 5",
             "base                               not valid any more",
             "1 worse",
             &format!("{:<34} only in the first", gone.name),

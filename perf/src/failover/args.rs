@@ -2,6 +2,8 @@
 
 use roundel::options::MemberOptions;
 
+use super::member::GAP_MIN;
+
 const EXAMPLES: &str = "\
 Examples, as root:
   roundel-perf failover                     3 hosts, 5 rounds, about 20 s
@@ -10,8 +12,14 @@ Examples, as root:
 A round is a crash (kill -9), the return of the crashed member, a partition and the merge of its
 sides. The gap is the longest time between two deliveries at the member that fared worst.
 
-Exit codes: 0 done, 1 members did not come together in time, 2 options that cannot be used or not
-root, 130 interrupted.";
+Exit codes: 0 done, 1 something does not work or traffic does not go on, 2 options that cannot be
+used or not root, 5 members did not come together within 20 s, 130 interrupted.";
+
+/// Messages of one member a second: three of its periods are at most the shortest gap that is told.
+const RATE_MIN: u32 = 1_000;
+const RATE_MAX: i64 = 100_000;
+
+const _: () = assert!(3_000 / RATE_MIN as u128 <= GAP_MIN.as_millis());
 
 /// Measure the gap that traffic sees at a crash, a return, a partition and a merge.
 #[derive(clap::Args, Debug)]
@@ -27,7 +35,7 @@ pub(crate) struct Args {
     pub(crate) runs: u32,
     /// Messages of each member a second.
     #[arg(long, value_name = "R", default_value = "1000")]
-    #[arg(value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    #[arg(value_parser = clap::value_parser!(u32).range(i64::from(RATE_MIN)..=RATE_MAX))]
     pub(crate) rate: u32,
     /// One JSON object on one line.
     #[arg(long)]
@@ -39,6 +47,7 @@ pub(crate) struct Args {
 pub(crate) struct MemberArgs {
     /// Messages a second.
     #[arg(long, value_name = "R")]
+    #[arg(value_parser = clap::value_parser!(u32).range(i64::from(RATE_MIN)..=RATE_MAX))]
     pub(crate) rate: u32,
     #[command(flatten)]
     pub(crate) member: MemberOptions,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::args::MemberArgs;
 use crate::exit::{Exit, fail};
+use crate::start;
 use crate::talk::{orders, tell};
 use crate::usage::now_ns;
 
@@ -23,17 +24,15 @@ pub(crate) enum Seen {
     Configuration { at_ns: u64, members: Vec<u32> },
     /// No delivery from one to the other.
     Gap { from_ns: u64, to_ns: u64 },
+    /// The first delivery in the configuration told before.
+    Resumed { at_ns: u64 },
 }
 
 /// Publishes and watches until standard input ends.
 pub(crate) fn run(args: &MemberArgs) -> Exit {
-    let builder = match args.member.builder() {
-        Ok(builder) => builder,
-        Err(error) => return fail(Exit::Usage, &error.to_string()),
-    };
-    let node = match builder.join() {
+    let node = match start::open(&args.member, |builder| builder.join()) {
         Ok(node) => node,
-        Err(error) => return fail(Exit::Failed, &error.to_string()),
+        Err(exit) => return exit,
     };
     match orders().map_err(Into::into).and_then(|orders| watch(args.rate, node, &orders)) {
         Ok(()) => Exit::Ok,
@@ -47,6 +46,7 @@ fn watch(rate: u32, mut node: Node, orders: &Receiver<String>) -> Result<(), Box
     const BATCH_PACKETS: usize = 8;
     let period_ns = SECOND_NS / u64::from(rate);
     let (mut due_ns, mut delivered_ns) = (now_ns(), None);
+    let mut is_configured = false;
     let publisher = node.publisher();
     while orders.try_recv() != Err(TryRecvError::Disconnected) {
         let at_ns = now_ns();
@@ -57,10 +57,14 @@ fn watch(rate: u32, mut node: Node, orders: &Receiver<String>) -> Result<(), Box
                 if u128::from(at_ns - from_ns) >= GAP_MIN.as_nanos() {
                     seen.push(Seen::Gap { from_ns, to_ns: at_ns });
                 }
+                if std::mem::take(&mut is_configured) {
+                    seen.push(Seen::Resumed { at_ns });
+                }
             }
             EventRef::Configuration(it) if it.kind == ConfigurationKind::Regular => {
                 let members = it.members.iter().map(|member| member.0).collect();
                 seen.push(Seen::Configuration { at_ns, members });
+                is_configured = true;
             }
             EventRef::Configuration(_) => {}
         })?;

@@ -7,6 +7,8 @@ mod log;
 mod member;
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use roundel::lan;
@@ -20,6 +22,7 @@ pub(crate) use member::run as run_member;
 use crate::environment::Environment;
 use crate::exit::{self, Exit, Stop, fail};
 use crate::figures::{Spread, rounded};
+use crate::result::{self, Validity};
 
 /// How long the ring runs undisturbed before each fault.
 const QUIET: Duration = Duration::from_millis(300);
@@ -40,9 +43,8 @@ struct Report {
     /// It heals.
     merge: Figures,
     environment: Environment,
-    valid: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    #[serde(flatten)]
+    validity: Validity,
 }
 
 /// Of one kind of fault.
@@ -61,23 +63,25 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
     // Of each round: crash, rejoin, partition, merge.
     let mut rounds: Vec<[Effect; 4]> = Vec::new();
-    let (exit, reason) = match measure(args, &mut rounds) {
+    let ended = exit::interrupted().and_then(|interrupted| {
+        let ended = measure(args, &interrupted, &mut rounds);
+        ended.map_err(|stop| stop.or_interrupted(&interrupted))
+    });
+    let (exit, reason) = match ended.map_err(Stop::exit) {
         Ok(()) => (Exit::Ok, None),
-        Err(Stop::Interrupted) => (Exit::Interrupted, Some("interrupted".to_owned())),
-        Err(Stop::Failed(reason)) => (Exit::Failed, Some(reason)),
+        Err((exit, reason)) => (exit, Some(reason)),
     };
-    if let Some(reason) = &reason {
-        eprintln!("roundel-perf: not valid: {reason}");
-    }
-    let written = print(args, &rounds, reason);
-    written.map_or_else(
-        |error| fail(Exit::Failed, &format!("the result cannot be written: {error}")),
-        |()| exit,
-    )
+    let validity = Validity::of(reason);
+    let report = Report::new(args, &rounds, validity.clone());
+    result::conclude(exit, args.json, &report, &validity, |out| report.write_text(out))
 }
 
-fn measure(args: &Args, rounds: &mut Vec<[Effect; 4]>) -> Result<(), Stop> {
-    let interrupted = exit::interrupted().map_err(Stop::Failed)?;
+fn measure(
+    args: &Args,
+    interrupted: &Arc<AtomicBool>,
+    rounds: &mut Vec<[Effect; 4]>,
+) -> Result<(), Stop> {
+    let interrupted = Arc::clone(interrupted);
     let mut hosts = Hosts::new(args.hosts.into(), args.rate, interrupted)?;
     let all: Vec<u32> = (1..=args.hosts.into()).collect();
     let (last, others) = (u32::from(args.hosts), &all[..all.len() - 1]);
@@ -85,11 +89,8 @@ fn measure(args: &Args, rounds: &mut Vec<[Effect; 4]>) -> Result<(), Stop> {
     let (one, two) = all.split_at(all.len().div_ceil(2));
     hosts.wait(&[&all])?;
     for round in 1..=args.runs {
-        let crash = hosts.fault(&[others], QUIET, |hosts| {
-            hosts.kill(last)?;
-            Ok(())
-        })?;
-        let rejoin = hosts.fault(&[&all], QUIET, |hosts| hosts.start(last))?;
+        let crash = hosts.fault(&[others], QUIET, |hosts| hosts.crash(last))?;
+        let rejoin = hosts.fault(&[&all], QUIET, |hosts| hosts.rejoin(last))?;
         let partition = hosts.fault(&[one, two], QUIET, |hosts| hosts.partition(&[one, two]))?;
         let merge = hosts.fault(&[&all], QUIET, |hosts| hosts.heal())?;
         rounds.push([crash, rejoin, partition, merge]);
@@ -99,48 +100,48 @@ fn measure(args: &Args, rounds: &mut Vec<[Effect; 4]>) -> Result<(), Stop> {
     Ok(())
 }
 
-fn print(args: &Args, rounds: &[[Effect; 4]], reason: Option<String>) -> io::Result<()> {
-    let figures = |kind: usize| {
-        let effects = || rounds.iter().map(move |round| round[kind]);
-        Figures {
-            gap_ms: spread(effects().map(|effect| effect.gap)),
-            agreed_ms: spread(effects().map(|effect| effect.agreed)),
+impl Report {
+    fn new(args: &Args, rounds: &[[Effect; 4]], validity: Validity) -> Self {
+        let figures = |kind: usize| {
+            let effects = || rounds.iter().map(move |round| round[kind]);
+            Figures {
+                gap_ms: spread(effects().map(|effect| effect.gap)),
+                agreed_ms: spread(effects().map(|effect| effect.agreed)),
+            }
+        };
+        Self {
+            schema: "roundel.failover/1",
+            hosts: args.hosts,
+            rate: args.rate,
+            rounds: rounds.len(),
+            crash: figures(0),
+            rejoin: figures(1),
+            partition: figures(2),
+            merge: figures(3),
+            environment: Environment::here(),
+            validity,
         }
-    };
-    let report = Report {
-        schema: "roundel.failover/1",
-        hosts: args.hosts,
-        rate: args.rate,
-        rounds: rounds.len(),
-        crash: figures(0),
-        rejoin: figures(1),
-        partition: figures(2),
-        merge: figures(3),
-        environment: Environment::here(),
-        valid: reason.is_none(),
-        reason,
-    };
-    let mut out = io::stdout().lock();
-    if args.json {
-        serde_json::to_writer(&mut out, &report)?;
-        return writeln!(out);
     }
-    let Report { hosts, rate, rounds, .. } = report;
-    writeln!(out, "{hosts} members, each {rate} messages a second, {rounds} rounds")?;
-    let Report { crash, rejoin, partition, merge, .. } = &report;
-    for (name, figures) in
-        [("crash", crash), ("rejoin", rejoin), ("partition", partition), ("merge", merge)]
-    {
-        let Figures { gap_ms, agreed_ms } = figures;
-        writeln!(
-            out,
-            "  {name:<10} no delivery for {} ms ({} to {}), agreed after {} ms ({} to {})",
-            gap_ms.median, gap_ms.min, gap_ms.max, agreed_ms.median, agreed_ms.min, agreed_ms.max
-        )?;
-    }
-    match &report.reason {
-        None => writeln!(out, "valid"),
-        Some(reason) => writeln!(out, "NOT VALID: {reason}"),
+
+    fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { hosts, rate, rounds, crash, rejoin, partition, merge, .. } = self;
+        writeln!(out, "{hosts} members, each {rate} messages a second, {rounds} rounds")?;
+        for (name, figures) in
+            [("crash", crash), ("rejoin", rejoin), ("partition", partition), ("merge", merge)]
+        {
+            let Figures { gap_ms, agreed_ms } = figures;
+            writeln!(
+                out,
+                "  {name:<10} no delivery for {} ms ({} to {}), agreed after {} ms ({} to {})",
+                gap_ms.median,
+                gap_ms.min,
+                gap_ms.max,
+                agreed_ms.median,
+                agreed_ms.min,
+                agreed_ms.max
+            )?;
+        }
+        Ok(())
     }
 }
 

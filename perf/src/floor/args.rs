@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "B", default_value = "64", value_parser = load::size)]
     pub(crate) size: usize,
     /// Seconds to measure.
-    #[arg(long, value_name = "S", default_value = "5", value_parser = load::seconds)]
+    #[arg(long, value_name = "S", default_value = "5", value_parser = load::some_seconds)]
     pub(crate) seconds: Duration,
     /// Seconds of load before.
     #[arg(long, value_name = "S", default_value = "1", value_parser = load::seconds)]

@@ -12,12 +12,12 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use super::wire::{Frame, Stage, Token};
+use crate::exit::End;
+use crate::pace::nanoseconds;
+use crate::start::GATHER_MAX;
 
 /// Distance of hellos.
 const HELLO: Duration = Duration::from_millis(20);
-
-/// Longest wait for all members.
-const GATHER_MAX: Duration = Duration::from_secs(20);
 
 /// Silence after which a member sends the token that it sent last again: the network may lose it.
 const RESEND: Duration = Duration::from_millis(20);
@@ -40,19 +40,6 @@ pub(crate) struct Plan {
     pub(crate) one_sends: bool,
     /// Packets of a turn.
     pub(crate) packets: u64,
-}
-
-/// Why a run counts for nothing.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum End {
-    /// The members never heard of each other.
-    NotTogether(String),
-    /// They were started with different options.
-    Disagree(String),
-    /// Stopped from outside.
-    Interrupted,
-    /// Anything else.
-    Invalid(String),
 }
 
 /// What to send.
@@ -99,6 +86,8 @@ pub(crate) struct Course {
     resent_ns: u64,
     /// The token sent last.
     sent: Option<Token>,
+    /// The next packet of this member.
+    next: u64,
     packets: Packets,
     outputs: VecDeque<Output>,
     end: Option<End>,
@@ -119,6 +108,7 @@ impl Course {
             heard_ns: now_ns,
             resent_ns: now_ns,
             sent: None,
+            next: 0,
             packets: Packets::default(),
             outputs: VecDeque::new(),
             end: None,
@@ -149,9 +139,14 @@ impl Course {
         self.end.get_or_insert(end);
     }
 
-    /// The next thing to send.
+    /// The next thing to send. Packets count as sent from here on: those of the turn with which a
+    /// stage begins are of that stage.
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front()?;
+        if let Output::Data { count, .. } = output {
+            self.packets.sent += count;
+        }
+        Some(output)
     }
 
     /// Takes a frame.
@@ -276,8 +271,8 @@ impl Course {
         self.stage = if self.is_lead() { self.stage_at(now_ns) } else { token.stage };
         let sends = self.is_lead() || !self.plan.one_sends;
         if sends && self.stage != Stage::Over {
-            let (first, count) = (self.packets.sent, self.plan.packets);
-            self.packets.sent += count;
+            let (first, count) = (self.next, self.plan.packets);
+            self.next += count;
             self.outputs.push_back(Output::Data { first, count });
         }
         self.heard_ns = now_ns;
@@ -321,10 +316,6 @@ impl Course {
             self.pass(token);
         }
     }
-}
-
-fn nanoseconds(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -101,3 +101,15 @@ fn nobody_waits_for_ever() {
     left.handle_time(nanoseconds(SILENCE_MAX) + 1);
     assert!(matches!(left.end(), Some(End::Invalid(_))));
 }
+
+#[test]
+fn the_packets_of_a_turn_are_of_the_stage_that_begins_with_it() {
+    let mut course = Course::new(plan(2), address(2), 0);
+    course.handle_frame(0, address(1), Frame::Hello { options: 1, known: 2 });
+    for (visit, stage, before) in [(1, Stage::Warming, 0), (3, Stage::Measuring, 4)] {
+        course.handle_frame(0, address(1), Frame::Token(Token { visit, stage }));
+        assert_eq!((course.stage(), course.packets().sent), (stage, before));
+        while course.poll_output().is_some() {}
+        assert_eq!(course.packets().sent, before + 4);
+    }
+}

@@ -6,7 +6,6 @@ mod course;
 mod report;
 mod wire;
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,13 +15,15 @@ use hdrhistogram::Histogram;
 use roundel::{BareLink, Destination, PacketShape};
 
 pub(crate) use args::Args;
-use course::{Course, End, Output, Packets, Plan};
+use course::{Course, Output, Packets, Plan};
 use report::Report;
 use wire::{FRAME_BYTES, Frame, Stage};
 
-use crate::exit::{self, Exit, fail};
+use crate::exit::{self, End, Exit};
 use crate::figures::histogram;
 use crate::load::Senders;
+use crate::result::{self, Validity};
+use crate::start;
 use crate::usage::{cpu_ns, now_ns};
 
 /// Why there may be no result although nothing failed.
@@ -31,18 +32,13 @@ const STALLED: &str = "the token stood still for longer than the time to measure
 
 /// Runs one member of the floor and prints what it saw.
 pub(crate) fn run(args: &Args) -> Exit {
-    let builder = match args.member.builder() {
-        Ok(builder) => builder,
-        Err(error) => return fail(Exit::Usage, &error.to_string()),
-    };
     let interrupted = match exit::interrupted() {
         Ok(interrupted) => interrupted,
-        Err(cause) => return fail(Exit::Failed, &cause),
+        Err(stop) => return stop.fail(),
     };
-    let bare = match builder.open_bare() {
+    let bare = match start::open(&args.member, |builder| builder.open_bare()) {
         Ok(bare) => bare,
-        Err(error) if error.is_configuration() => return fail(Exit::Usage, &error.to_string()),
-        Err(error) => return fail(Exit::Failed, &error.to_string()),
+        Err(exit) => return exit,
     };
     for notice in &bare.notices {
         tracing::warn!("{notice}");
@@ -50,9 +46,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     let shape = PacketShape::of(args.size, bare.mtu_bytes);
     let mut member = Member::new(args, bare, shape);
     member.run(&interrupted);
-    member.conclude(args).unwrap_or_else(|error| {
-        fail(Exit::Failed, &format!("the result cannot be written: {error}"))
-    })
+    member.conclude(args)
 }
 
 /// One member of the floor.
@@ -211,29 +205,28 @@ impl Member {
     }
 
     /// Prints the result, and says how the command ends.
-    fn conclude(&self, args: &Args) -> io::Result<Exit> {
-        let (exit, reason) = match self.course.end() {
-            None if self.measured.is_none() => (Exit::Failed, Some(STALLED.to_owned())),
-            None => (Exit::Ok, None),
-            Some(End::NotTogether(reason)) => (Exit::Timeout, Some(reason.clone())),
-            Some(End::Disagree(reason)) => (Exit::Usage, Some(reason.clone())),
-            Some(End::Interrupted) => (Exit::Interrupted, Some("interrupted".to_owned())),
-            Some(End::Invalid(reason)) => (Exit::Failed, Some(reason.clone())),
-        };
-        if let Some(reason) = &reason {
-            eprintln!("roundel-perf: not valid: {reason}");
-        }
-        let mut report = Report::new(args, &self.bare, self.shape);
+    fn conclude(&self, args: &Args) -> Exit {
+        let ended = self.course.end().map(End::exit);
+        let refused = || Some((Exit::Failed, refusal(self.measured.as_ref())?));
+        let ended = ended.or_else(refused);
+        let (exit, reason) = ended.map_or((Exit::Ok, None), |(exit, reason)| (exit, Some(reason)));
+        let validity = Validity::of(reason);
+        let mut report = Report::new(args, &self.bare, self.shape, validity.clone());
         if let Some(measured) = &self.measured {
             report.take(measured, self.shape, &self.rotations);
         }
-        report.refuse(reason);
-        let mut out = io::stdout().lock();
-        match args.json {
-            true => report.write_json(&mut out)?,
-            false => report.write_text(&mut out)?,
+        result::conclude(exit, args.json, &report, &validity, |out| report.write_text(out))
+    }
+}
+
+/// Why a run that ended as planned counts for nothing, if so.
+fn refusal(measured: Option<&Measured>) -> Option<String> {
+    match measured {
+        None => Some(STALLED.to_owned()),
+        Some(Measured { packets: Packets { received: 0, sent: 0, .. }, .. }) => {
+            Some("no packet was sent or received; fix: more --seconds".to_owned())
         }
-        Ok(exit)
+        Some(_) => None,
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Measured;
 use super::args::Args;
 use crate::figures::{Percentiles, rounded};
+use crate::result::Validity;
 
 const SCHEMA: &str = "roundel.floor/1";
 
@@ -35,14 +36,18 @@ pub(crate) struct Report {
     /// Packets missing between those received. Nothing sends them again.
     lost: u64,
     socket_drops: u32,
-    valid: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    #[serde(flatten)]
+    validity: Validity,
 }
 
 impl Report {
     /// The result of a run of which nothing was measured yet.
-    pub(crate) fn new(args: &Args, bare: &BareLink, shape: PacketShape) -> Self {
+    pub(crate) fn new(
+        args: &Args,
+        bare: &BareLink,
+        shape: PacketShape,
+        validity: Validity,
+    ) -> Self {
         Self {
             schema: SCHEMA,
             members: args.members,
@@ -60,8 +65,7 @@ impl Report {
             cpu_us_per_msg: 0.0,
             lost: 0,
             socket_drops: 0,
-            valid: true,
-            reason: None,
+            validity,
         }
     }
 
@@ -88,19 +92,6 @@ impl Report {
         self.socket_drops = measured.socket_drops;
     }
 
-    /// Says why the result counts for nothing, if so.
-    pub(crate) fn refuse(&mut self, reason: Option<String>) {
-        self.valid = reason.is_none();
-        self.reason = reason;
-    }
-
-    /// Writes it as one line of JSON.
-    pub(crate) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, self)?;
-        out.write_all(b"\n")?;
-        out.flush()
-    }
-
     /// Writes it for people.
     pub(crate) fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { members, size, io, delivered_msgs, seconds, .. } = self;
@@ -116,21 +107,13 @@ impl Report {
              {packets_per_s:.0} packets/s of {} B",
             self.packet_bytes
         )?;
-        let Percentiles { p50, p90, p99, p999, max } = self.rotation_us;
-        writeln!(
-            out,
-            "  rotation     p50 {p50} µs, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max}"
-        )?;
+        writeln!(out, "  rotation     {}", self.rotation_us)?;
         writeln!(out, "  processor    {:.3} µs a message", self.cpu_us_per_msg)?;
         writeln!(
             out,
             "  lost         {} packets; {} dropped by the kernel",
             self.lost, self.socket_drops
-        )?;
-        match &self.reason {
-            None => writeln!(out, "valid"),
-            Some(reason) => writeln!(out, "NOT VALID: {reason}"),
-        }
+        )
     }
 }
 

@@ -33,8 +33,11 @@ pub(crate) struct Args {
     /// Bytes of a message.
     #[arg(long, value_name = "B", default_value = "64", value_parser = size)]
     pub(crate) size: usize,
+    /// Messages of all sizes from this one to --size, evenly, by their number.
+    #[arg(long, value_name = "B", value_parser = size)]
+    pub(crate) size_min: Option<usize>,
     /// Seconds to measure.
-    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "5", value_parser = some_seconds)]
     pub(crate) seconds: Duration,
     /// Seconds of load before.
     #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
@@ -98,9 +101,11 @@ pub(crate) enum Senders {
 impl Args {
     /// The same at members that run the same load.
     pub(crate) fn hash(&self) -> u64 {
-        let Self { members, size, seconds, warmup, rate, senders, service, .. } = self;
-        let all =
-            format!("{members} {size} {seconds:?} {warmup:?} {rate:?} {senders:?} {service:?}");
+        let Self { members, size, size_min, seconds, warmup, rate, senders, service, .. } = self;
+        let all = format!(
+            "{members} {size} {size_min:?} {seconds:?} {warmup:?} {rate:?} {senders:?} \
+                 {service:?}"
+        );
         xxh3_64(all.as_bytes())
     }
 }
@@ -118,6 +123,16 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const DAY: f64 = 86_400.0;
     let seconds = text.parse().ok().filter(|seconds| (0.0..=DAY).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "use seconds, such as 5 or 0.5".to_owned())
+}
+
+/// Takes what there is something to measure in.
+pub(crate) fn some_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = seconds(text)?;
+    if seconds.is_zero() {
+        Err("use more than 0: nothing is measured".to_owned())
+    } else {
+        Ok(seconds)
+    }
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -139,6 +154,9 @@ mod tests {
         assert_eq!(rate("100"), Ok(Rate::PerSecond(100)));
         assert!(rate("0").is_err() && rate("fast").is_err());
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        assert!(some_seconds("0").is_err() && some_seconds("1e-12").is_err());
+        assert_eq!(some_seconds("1"), seconds("1"));
         assert!(seconds("-1").is_err() && seconds("NaN").is_err() && seconds("1e9").is_err());
         assert_eq!(size("8KiB"), Ok(8192));
         assert!(size("27").is_err());

@@ -13,9 +13,21 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use roundel::{Configuration, ConfigurationKind, NodeId, RingId};
 
-use super::measure::{Measured, Measurement};
+use super::measure::{Extras, Measured, Measurement};
 use crate::counters::Counters;
-use crate::payload::Payload;
+use crate::exit::End;
+use crate::payload::{Load, Payload};
+
+/// What tells one run from another, and whose clocks compare.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) members: usize,
+    /// Of what must be the same at all members.
+    pub(crate) options: u64,
+    pub(crate) clock: u64,
+    /// Sends are planned.
+    pub(crate) is_paced: bool,
+}
 
 /// A run as one member sees it.
 ///
@@ -24,10 +36,7 @@ use crate::payload::Payload;
 #[derive(Debug)]
 pub(crate) struct Course {
     me: NodeId,
-    members_wanted: usize,
-    /// Of what must be the same at all members.
-    options: u64,
-    clock: u64,
+    run: Run,
     phase: Phase,
     /// Of the configuration in force.
     ring: Option<RingId>,
@@ -53,33 +62,16 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// Why a run counts for nothing.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum End {
-    /// The members were never together.
-    NotTogether(String),
-    /// They were started with different options.
-    Disagree(String),
-    /// Stopped from outside.
-    Interrupted,
-    /// The sending thread could not go on.
-    SenderFailed,
-    /// Anything else.
-    Invalid(String),
-}
-
 /// What a run gave.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) measured: Option<Measured>,
     pub(crate) end: Option<End>,
-    /// Times of all members compare.
-    pub(crate) same_clock: bool,
 }
 
 /// What a member does at a change of phase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Turn {
+pub(crate) enum Cue {
     /// Start to send.
     Begun,
     /// The measurement begins.
@@ -89,13 +81,11 @@ pub(crate) enum Turn {
 }
 
 impl Course {
-    /// A run of `members_wanted` members.
-    pub(crate) fn new(me: NodeId, members_wanted: usize, options: u64, clock: u64) -> Self {
+    /// A run that has not begun.
+    pub(crate) fn new(me: NodeId, run: Run) -> Self {
         Self {
             me,
-            members_wanted,
-            options,
-            clock,
+            run,
             phase: Phase::Gathering { ready: BTreeSet::new() },
             ring: None,
             members: Vec::new(),
@@ -142,10 +132,10 @@ impl Course {
     fn gather(&mut self, configuration: &Configuration) {
         let Configuration { kind, ring, members, .. } = configuration;
         self.members = members.to_vec();
-        let complete = *kind == ConfigurationKind::Regular && members.len() == self.members_wanted;
+        let complete = *kind == ConfigurationKind::Regular && members.len() == self.run.members;
         self.ring = complete.then_some(*ring);
         if let Some(ring) = self.ring {
-            let ready = Payload::Ready { ring, clock: self.clock, options: self.options };
+            let ready = Payload::Ready { ring, clock: self.run.clock, options: self.run.options };
             self.publish.push(ready.control());
         }
     }
@@ -156,12 +146,10 @@ impl Course {
         now_ns: u64,
         sender: NodeId,
         bytes: &[u8],
-    ) -> Option<Turn> {
+    ) -> Option<Cue> {
         match Payload::parse(bytes)? {
             Payload::Load(load) => {
-                if let Phase::Measuring(measurement) = &mut self.phase
-                    && let Err(reason) = measurement.message(now_ns, load, bytes)
-                {
+                if let Err(reason) = self.handle_load(now_ns, sender, load, bytes) {
                     self.stop(End::Invalid(reason));
                 }
                 None
@@ -175,14 +163,16 @@ impl Course {
                 let begins = gathering && self.ring == Some(ring);
                 begins.then(|| {
                     self.phase = Phase::Warming;
-                    Turn::Begun
+                    Cue::Begun
                 })
             }
             Payload::Start => {
                 let warm = matches!(self.phase, Phase::Warming);
                 warm.then(|| {
-                    self.phase = Phase::Measuring(Box::new(Measurement::start(self.me)));
-                    Turn::Started
+                    let extras = Extras { others: self.same_clock, lateness: self.run.is_paced };
+                    let measurement = Measurement::start(self.me, extras);
+                    self.phase = Phase::Measuring(Box::new(measurement));
+                    Cue::Started
                 })
             }
             Payload::End => self.note_end(),
@@ -198,15 +188,29 @@ impl Course {
         }
     }
 
+    fn handle_load(
+        &mut self,
+        now_ns: u64,
+        sender: NodeId,
+        load: Load,
+        bytes: &[u8],
+    ) -> Result<(), String> {
+        load.check_sender(sender)?;
+        match &mut self.phase {
+            Phase::Measuring(measurement) => measurement.message(now_ns, load, bytes),
+            _ => Ok(()),
+        }
+    }
+
     fn note_ready(&mut self, sender: NodeId, ring: RingId, clock: u64, options: u64) {
         let Phase::Gathering { ready } = &mut self.phase else { return };
         if self.ring != Some(ring) {
             return;
         }
-        self.same_clock &= clock == self.clock;
+        self.same_clock &= clock == self.run.clock;
         ready.insert(sender);
-        let all = ready.len() == self.members_wanted;
-        if options != self.options {
+        let all = ready.len() == self.run.members;
+        if options != self.run.options {
             self.stop(End::Disagree(format!(
                 "member {sender} runs another load; fix: the same --members, --size, --seconds, \
                  --warmup, --rate, --senders and --service at every member"
@@ -216,13 +220,13 @@ impl Course {
         }
     }
 
-    fn note_end(&mut self) -> Option<Turn> {
+    fn note_end(&mut self) -> Option<Cue> {
         let finishing = Phase::Finishing { done: BTreeSet::new() };
         match std::mem::replace(&mut self.phase, finishing) {
             Phase::Measuring(measurement) => {
                 self.measured = Some(measurement.end());
                 self.publish.push(Payload::Done.control());
-                Some(Turn::Ended)
+                Some(Cue::Ended)
             }
             other => {
                 self.phase = other;
@@ -231,7 +235,7 @@ impl Course {
         }
     }
 
-    /// Takes the member's counters after [`Turn::Started`] and after [`Turn::Ended`].
+    /// Takes the member's counters after [`Cue::Started`] and after [`Cue::Ended`].
     pub(crate) fn handle_counters(&mut self, counters: Counters) {
         if let Phase::Measuring(measurement) = &mut self.phase {
             measurement.set_counters(counters);
@@ -245,7 +249,7 @@ impl Course {
         match &self.phase {
             Phase::Gathering { ready } => {
                 let (members, ready) = (self.members.len(), ready.len());
-                let wanted = self.members_wanted;
+                let wanted = self.run.members;
                 self.stop(End::NotTogether(format!(
                     "{members} of {wanted} members in one configuration, {ready} of them ready, \
                      when the wait was over; fix: start the others with the same --cluster, \
@@ -268,11 +272,9 @@ impl Course {
         self.phase = Phase::Over;
     }
 
-    /// Takes what the sending thread ended of, when that is why the run ended.
-    pub(crate) fn blame_sender(&mut self, problem: String) {
-        if self.end == Some(End::SenderFailed) {
-            self.end = Some(End::Invalid(problem));
-        }
+    /// Takes what is behind the end of a run.
+    pub(crate) fn explain(&mut self, problem: String) {
+        self.end = Some(End::Invalid(problem));
     }
 
     /// The next message to publish.
@@ -287,7 +289,7 @@ impl Course {
 
     /// What the run gave.
     pub(crate) fn into_outcome(self) -> Outcome {
-        Outcome { measured: self.measured, end: self.end, same_clock: self.same_clock }
+        Outcome { measured: self.measured, end: self.end }
     }
 }
 
@@ -304,12 +306,13 @@ mod tests {
     }
 
     fn course(me: u32) -> Course {
-        let mut course = Course::new(NodeId(me), 2, 7, 9);
+        let run = Run { members: 2, options: 7, clock: 9, is_paced: true };
+        let mut course = Course::new(NodeId(me), run);
         course.handle_configuration(&configuration(ConfigurationKind::Regular, &[1, 2]));
         course
     }
 
-    fn say(course: &mut Course, sender: u32, payload: Payload) -> Option<Turn> {
+    fn say(course: &mut Course, sender: u32, payload: Payload) -> Option<Cue> {
         course.handle_message(0, NodeId(sender), &payload.control())
     }
 
@@ -332,15 +335,15 @@ mod tests {
             say(&mut course, 2, ready(7));
             let begin = Payload::Begin { ring: RING };
             assert_eq!(published(&mut course), if me == 1 { vec![begin] } else { vec![] });
-            assert_eq!(say(&mut course, 1, begin), Some(Turn::Begun));
-            assert_eq!(say(&mut course, 1, Payload::Start), Some(Turn::Started));
-            assert_eq!(say(&mut course, 1, Payload::End), Some(Turn::Ended));
+            assert_eq!(say(&mut course, 1, begin), Some(Cue::Begun));
+            assert_eq!(say(&mut course, 1, Payload::Start), Some(Cue::Started));
+            assert_eq!(say(&mut course, 1, Payload::End), Some(Cue::Ended));
             assert_eq!(published(&mut course), [Payload::Done]);
             say(&mut course, 1, Payload::Done);
             say(&mut course, 2, Payload::Done);
             assert!(matches!(course.phase(), Phase::Over));
             let outcome = course.into_outcome();
-            assert!(outcome.measured.is_some() && outcome.end.is_none() && outcome.same_clock);
+            assert!(outcome.measured.is_some() && outcome.end.is_none());
         }
     }
 
@@ -361,6 +364,24 @@ mod tests {
         course.handle_configuration(&configuration(ConfigurationKind::Transitional, &[1]));
         let end = course.into_outcome().end;
         assert_eq!(end, Some(End::Invalid("lost member 2 during the run".to_owned())));
+    }
+
+    #[test]
+    fn a_message_that_comes_as_one_of_another_member_makes_the_run_invalid() {
+        let bytes = crate::payload::Maker::new(64)
+            .make(Load { sender: NodeId(2), counter: 4, planned_ns: 0, lateness_ns: 0 })
+            .to_vec();
+        for sender in [2, 1] {
+            let mut course = course(1);
+            say(&mut course, 1, Payload::Begin { ring: RING });
+            say(&mut course, 1, Payload::Start);
+            course.handle_message(0, NodeId(sender), &bytes);
+            match course.into_outcome().end {
+                None => assert_eq!(sender, 2),
+                Some(End::Invalid(why)) => assert!(why.contains("came as one of"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

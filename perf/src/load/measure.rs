@@ -6,10 +6,20 @@ use hdrhistogram::Histogram;
 use roundel::{NodeId, Rotations};
 
 use crate::counters::Counters;
-use crate::figures::histogram;
+use crate::figures::Recorder;
 use crate::order::chain;
+use crate::pace::{first_at, planned};
 use crate::payload::Load;
 use crate::usage::{cpu_ns, now_ns};
+
+/// What is taken down beside the latency of own messages, because it will be told.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Extras {
+    /// The latency of the messages of others, whose clock is this one.
+    pub(crate) others: bool,
+    /// Planned send to real send, where sends are planned.
+    pub(crate) lateness: bool,
+}
 
 /// One member's view of the messages between the markers.
 #[derive(Debug)]
@@ -21,17 +31,17 @@ pub(crate) struct Measurement {
     delivered: u64,
     bytes: u64,
     digest: u64,
-    senders: Vec<Sender>,
+    senders: Vec<Heard>,
     /// Planned send to delivery: of own messages, and of all others.
-    own: Histogram<u64>,
-    others: Histogram<u64>,
+    own: Recorder,
+    others: Option<Recorder>,
     /// Planned send to real send, of own messages.
-    lateness: Histogram<u64>,
+    lateness: Option<Recorder>,
 }
 
 /// A sender as its messages show it.
 #[derive(Debug)]
-struct Sender {
+struct Heard {
     id: NodeId,
     next: u64,
     delivered: u64,
@@ -48,12 +58,47 @@ pub(crate) struct Measured {
     /// Messages of each sender.
     pub(crate) senders: Vec<(NodeId, u64)>,
     pub(crate) own: Histogram<u64>,
-    pub(crate) others: Histogram<u64>,
-    pub(crate) lateness: Histogram<u64>,
+    /// Of [`Extras`], what was asked for.
+    pub(crate) others: Option<Histogram<u64>>,
+    pub(crate) lateness: Option<Histogram<u64>>,
+    /// Where it began and ended, on the clock of [`now_ns`].
+    bounds_ns: [u64; 2],
+    /// The own message that would have come next, if any came.
+    next_own: Option<u64>,
     counters: [Counters; 2],
 }
 
+/// What this member was to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pledge {
+    /// Where its plan began, on the clock of [`now_ns`].
+    pub(crate) begun_ns: u64,
+    /// Messages a second.
+    pub(crate) rate: u64,
+    /// Messages that were sent, or at least handed over.
+    pub(crate) sent: u64,
+}
+
 impl Measured {
+    /// Takes in the own messages that were planned before the end and had not come by then. How
+    /// long they took, and how late those were sent that were not sent at all, was at least the
+    /// time until the end; without them a stall there would be missing.
+    pub(crate) fn complete(&mut self, pledge: Pledge) {
+        let Pledge { begun_ns, rate, sent } = pledge;
+        let [started_ns, ended_ns] = self.bounds_ns;
+        let first = || first_at(started_ns.saturating_sub(begun_ns), rate);
+        for number in self.next_own.unwrap_or_else(first).. {
+            let planned_ns = begun_ns + planned(number, rate);
+            if planned_ns >= ended_ns {
+                return;
+            }
+            self.own.saturating_record(ended_ns - planned_ns);
+            if let Some(lateness) = self.lateness.as_mut().filter(|_| number >= sent) {
+                lateness.saturating_record(ended_ns - planned_ns);
+            }
+        }
+    }
+
     /// Takes the member's counters at the end.
     pub(crate) fn set_counters(&mut self, counters: Counters) {
         let [_, end] = &mut self.counters;
@@ -75,19 +120,20 @@ impl Measured {
 
 impl Measurement {
     /// Begins at the start marker.
-    pub(crate) fn start(me: NodeId) -> Self {
+    pub(crate) fn start(me: NodeId, extras: Extras) -> Self {
         Self {
             me,
-            started_ns: now_ns(),
-            cpu_start_ns: cpu_ns(),
             counters: Counters::default(),
             delivered: 0,
             bytes: 0,
             digest: 0,
             senders: Vec::new(),
-            own: histogram(),
-            others: histogram(),
-            lateness: histogram(),
+            own: Recorder::new(),
+            others: extras.others.then(Recorder::new),
+            lateness: extras.lateness.then(Recorder::new),
+            // Last: what it takes to make the others is not measured.
+            started_ns: now_ns(),
+            cpu_start_ns: cpu_ns(),
         }
     }
 
@@ -106,10 +152,12 @@ impl Measurement {
         self.digest = chain(self.digest, load, payload);
         let latency_ns = now_ns.saturating_sub(load.planned_ns);
         if load.sender == self.me {
-            self.own.saturating_record(latency_ns);
-            self.lateness.saturating_record(load.lateness_ns);
-        } else {
-            self.others.saturating_record(latency_ns);
+            self.own.record(latency_ns);
+            if let Some(lateness) = &mut self.lateness {
+                lateness.record(load.lateness_ns);
+            }
+        } else if let Some(others) = &mut self.others {
+            others.record(latency_ns);
         }
         let sender = self.sender(load);
         sender.delivered += 1;
@@ -128,25 +176,28 @@ impl Measurement {
 
     /// Ends at the end marker.
     pub(crate) fn end(self) -> Measured {
-        let span = Duration::from_nanos(now_ns().saturating_sub(self.started_ns));
+        let ended_ns = now_ns();
+        let own = self.senders.iter().find(|sender| sender.id == self.me);
         Measured {
-            span,
+            span: Duration::from_nanos(ended_ns.saturating_sub(self.started_ns)),
+            bounds_ns: [self.started_ns, ended_ns],
+            next_own: own.map(|own| own.next),
             cpu: Duration::from_nanos(cpu_ns().saturating_sub(self.cpu_start_ns)),
             delivered: self.delivered,
             bytes: self.bytes,
             digest: self.digest,
             senders: self.senders.iter().map(|sender| (sender.id, sender.delivered)).collect(),
-            own: self.own,
-            others: self.others,
-            lateness: self.lateness,
+            own: self.own.into_histogram(),
+            others: self.others.map(Recorder::into_histogram),
+            lateness: self.lateness.map(Recorder::into_histogram),
             counters: [self.counters, Counters::default()],
         }
     }
 
-    fn sender(&mut self, load: Load) -> &mut Sender {
+    fn sender(&mut self, load: Load) -> &mut Heard {
         let known = self.senders.iter().position(|sender| sender.id == load.sender);
         let index = known.unwrap_or_else(|| {
-            self.senders.push(Sender { id: load.sender, next: load.counter, delivered: 0 });
+            self.senders.push(Heard { id: load.sender, next: load.counter, delivered: 0 });
             self.senders.len() - 1
         });
         &mut self.senders[index]
@@ -159,10 +210,53 @@ mod tests {
 
     #[test]
     fn a_gap_in_a_senders_messages_is_found() {
-        let mut measurement = Measurement::start(NodeId(1));
+        let mut measurement = Measurement::start(NodeId(1), Extras::default());
         let load = Load { sender: NodeId(2), counter: 7, planned_ns: 0, lateness_ns: 0 };
         assert!(measurement.message(0, load, b"").is_ok());
         let wrong = measurement.message(0, Load { counter: 9, ..load }, b"").unwrap_err();
         assert!(wrong.contains("instead of its 8"), "{wrong}");
+    }
+
+    /// A run from 1 s to 2 s, in which own messages came up to this number.
+    fn measured(next_own: Option<u64>) -> Measured {
+        let extras = Extras { lateness: true, others: false };
+        let measured = Measurement::start(NodeId(1), extras).end();
+        Measured { bounds_ns: [1_000_000_000, 2_000_000_000], next_own, ..measured }
+    }
+
+    #[test]
+    fn what_was_planned_and_did_not_come_is_late_at_least_until_the_end() {
+        // 1000 a second from 0.5 s on: message 1400 was planned for 1.9 s, 1500 for the end.
+        let pledge = Pledge { begun_ns: 500_000_000, rate: 1000, sent: 1480 };
+        let mut stalled = measured(Some(1400));
+        stalled.complete(pledge);
+        assert_eq!(stalled.own.len(), 100);
+        let longest = stalled.own.max() as f64 / 1e6;
+        assert!((longest - 100.0).abs() < 0.2, "{longest}");
+        let lateness = stalled.lateness.unwrap();
+        assert_eq!(lateness.len(), 20, "those that were not sent");
+        assert!((lateness.max() as f64 / 1e6 - 20.0).abs() < 0.1, "{}", lateness.max());
+        let mut silent = measured(None);
+        silent.complete(Pledge { sent: 0, ..pledge });
+        assert_eq!(silent.own.len(), 1000, "all that were planned in the run");
+        let mut whole = measured(Some(1500));
+        whole.complete(Pledge { sent: 1500, ..pledge });
+        assert!(whole.own.is_empty() && whole.lateness.unwrap().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_taken_down_that_is_not_told() {
+        let load = Load { sender: NodeId(2), counter: 0, planned_ns: 0, lateness_ns: 3 };
+        for (others, lateness) in [(true, false), (false, true)] {
+            let mut measurement = Measurement::start(NodeId(1), Extras { others, lateness });
+            for sender in [1, 2] {
+                let load = Load { sender: NodeId(sender), ..load };
+                measurement.message(5_000, load, b"").unwrap();
+            }
+            let measured = measurement.end();
+            assert_eq!(measured.own.len(), 1);
+            assert_eq!(measured.others.map(|it| it.len()), others.then_some(1));
+            assert_eq!(measured.lateness.map(|it| it.len()), lateness.then_some(1));
+        }
     }
 }

@@ -15,21 +15,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use roundel::{EventRef, Node, Publisher, Service, TryPublishError};
 
-use args::Drive;
-pub(crate) use args::{Args, Senders, seconds, size};
-use course::{Course, End, Outcome, Phase, Turn};
-pub(crate) use measure::{Measured, Measurement};
-use report::{Report, missed_rate};
+pub(crate) use args::{Args, Senders, seconds, size, some_seconds};
+use args::{Drive, Rate};
+use course::{Course, Cue, Outcome, Phase, Run};
+use measure::Pledge;
+pub(crate) use measure::{Extras, Measured, Measurement};
+use report::{Report, refusal};
 use sender::Sender;
 pub(crate) use sender::{SLEEP_MAX, SLEEP_MIN};
 use source::{Plan, Progress, Source};
 
 use crate::counters::Counters;
-use crate::exit::{self, Exit, fail};
+use crate::exit::{self, End, Exit};
+use crate::result::{self, Validity};
+use crate::start::{self, GATHER_MAX};
 use crate::usage::{clock_id, now_ns};
-
-/// Longest wait for all members in one configuration.
-const GATHER_MAX: Duration = Duration::from_secs(20);
 
 /// What start and end marker may be late: they wait behind all that was accepted before.
 const MARKER_LATE_MAX: Duration = Duration::from_secs(15);
@@ -40,34 +40,28 @@ const FINISH_MAX: Duration = Duration::from_secs(5);
 /// What the leave may take.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
-/// Packets received between two looks at the clock.
+/// Packets and messages received between two looks at the clock, whichever come first.
 const BATCH_PACKETS: usize = 8;
+const BATCH_MESSAGES: u32 = 64;
 
 /// Longest wait for an event: bounds how late an interrupt is noticed.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Runs one member of the load and prints what it saw.
 pub(crate) fn run(args: &Args) -> Exit {
-    let builder = match args.member.builder() {
-        Ok(builder) => builder.drive(args.drive.into()),
-        Err(error) => return fail(Exit::Usage, &error.to_string()),
-    };
     let interrupted = match exit::interrupted() {
         Ok(interrupted) => interrupted,
-        Err(cause) => return fail(Exit::Failed, &cause),
+        Err(stop) => return stop.fail(),
     };
-    let node = match builder.join() {
+    let node = match start::open(&args.member, |builder| builder.drive(args.drive.into()).join()) {
         Ok(node) => node,
-        Err(error) if error.is_configuration() => return fail(Exit::Usage, &error.to_string()),
-        Err(error) => return fail(Exit::Failed, &error.to_string()),
+        Err(exit) => return exit,
     };
     let facts = node.facts();
     let (id, interface) = (facts.id, &facts.interface);
     eprintln!("member {id} on {} {}, io {:?}", interface.name, interface.address, facts.io);
-    let outcome = Member::new(args, node, interrupted).run();
-    conclude(args, &outcome).unwrap_or_else(|error| {
-        fail(Exit::Failed, &format!("the result cannot be written: {error}"))
-    })
+    let (outcome, pledge) = Member::new(args, node, interrupted).run();
+    conclude(args, outcome, pledge)
 }
 
 /// Who sends the load of this member.
@@ -87,6 +81,8 @@ struct Member<'a> {
     publisher: Publisher,
     course: Course,
     load: Sending,
+    /// When this member began to send.
+    begun_ns: Option<u64>,
     interrupted: Arc<AtomicBool>,
     /// When the phase ends whatever happens.
     deadline: Instant,
@@ -95,19 +91,28 @@ struct Member<'a> {
 impl<'a> Member<'a> {
     fn new(args: &'a Args, node: Node, interrupted: Arc<AtomicBool>) -> Self {
         let now = Instant::now();
+        let run = Run {
+            members: args.members.into(),
+            options: args.hash(),
+            clock: clock_id(),
+            is_paced: args.rate != Rate::Max,
+        };
         Self {
             args,
             publisher: node.publisher(),
-            course: Course::new(node.facts().id, args.members.into(), args.hash(), clock_id()),
+            course: Course::new(node.facts().id, run),
             node,
             load: Sending::Nobody,
+            begun_ns: None,
             interrupted,
             deadline: now + GATHER_MAX,
         }
     }
 
-    /// Runs to the end, whatever the others do, and leaves.
-    fn run(mut self) -> Outcome {
+    /// Runs to the end, whatever the others do, and leaves. Yields what came of it, and what this
+    /// member was to send at planned times, if anything.
+    fn run(mut self) -> (Outcome, Option<Pledge>) {
+        let mut sender_failed = false;
         while !matches!(self.course.phase(), Phase::Over) {
             if self.interrupted.load(Ordering::Relaxed) {
                 self.course.stop(End::Interrupted);
@@ -118,7 +123,8 @@ impl<'a> Member<'a> {
             self.publish();
             let now = Instant::now();
             if self.sender_failed() {
-                self.course.stop(End::SenderFailed);
+                sender_failed = true;
+                self.course.stop(End::Invalid("the sending thread ended".to_owned()));
             } else if now > self.deadline {
                 self.course.handle_timeout();
             }
@@ -130,12 +136,19 @@ impl<'a> Member<'a> {
         }
         // First, so that a sender that waits for room is told that there will be none.
         let _ = self.node.leave(LEAVE_MAX);
-        if let Sending::Thread(sender) = self.load
-            && let Some(problem) = sender.join()
-        {
-            self.course.blame_sender(problem);
+        let (sent, problem) = match self.load {
+            Sending::Thread(sender) => sender.join(),
+            Sending::Inline(source) => (source.sent(), None),
+            Sending::Nobody => (0, None),
+        };
+        if let Some(problem) = problem.filter(|_| sender_failed) {
+            self.course.explain(problem);
         }
-        self.course.into_outcome()
+        let pledge = match (self.args.rate, self.begun_ns) {
+            (Rate::PerSecond(rate), Some(begun_ns)) => Some(Pledge { begun_ns, rate, sent }),
+            _ => None,
+        };
+        (self.course.into_outcome(), pledge)
     }
 
     /// In inline drive: sends what is due. Yields how long there is nothing to send.
@@ -164,17 +177,22 @@ impl<'a> Member<'a> {
 
     fn receive(&mut self) -> usize {
         let (node, course) = (&mut self.node, &mut self.course);
-        let now_ns = now_ns();
-        let mut turns = Vec::new();
+        let (mut at_ns, mut messages) = (now_ns(), 0);
+        let mut cues = Vec::new();
         let received = node.recv_batch(BATCH_PACKETS, |event| match event {
             EventRef::Configuration(configuration) => course.handle_configuration(configuration),
             EventRef::Message(message) => {
+                // A few packets may hold a thousand small ones.
+                if messages == BATCH_MESSAGES {
+                    (at_ns, messages) = (now_ns(), 0);
+                }
+                messages += 1;
                 let (sender, payload) = (message.id.sender, message.payload);
-                turns.extend(course.handle_message(now_ns, sender, payload));
+                cues.extend(course.handle_message(at_ns, sender, payload));
             }
         });
-        for turn in turns {
-            self.take_turn(turn);
+        for cue in cues {
+            self.take_cue(cue);
         }
         received.unwrap_or_else(|reason| {
             self.course.stop(End::Invalid(reason.to_string()));
@@ -182,22 +200,21 @@ impl<'a> Member<'a> {
         })
     }
 
-    fn take_turn(&mut self, turn: Turn) {
+    fn take_cue(&mut self, cue: Cue) {
         let now = Instant::now();
-        match turn {
-            Turn::Begun => {
+        match cue {
+            Cue::Begun => {
                 self.deadline = now + self.args.warmup + self.args.seconds + MARKER_LATE_MAX;
                 if let Err(error) = self.start_sender() {
                     self.course.stop(End::Invalid(format!("no thread can be started: {error}")));
                 }
             }
-            Turn::Started => self.read_counters(),
-            Turn::Ended => {
+            Cue::Started => self.read_counters(),
+            Cue::Ended => {
                 self.read_counters();
                 self.deadline = now + FINISH_MAX;
-                match &self.load {
-                    Sending::Thread(sender) => sender.stop(),
-                    Sending::Inline(_) | Sending::Nobody => self.load = Sending::Nobody,
+                if let Sending::Thread(sender) = &self.load {
+                    sender.stop();
                 }
             }
         }
@@ -208,15 +225,18 @@ impl<'a> Member<'a> {
     }
 
     fn start_sender(&mut self) -> io::Result<()> {
-        let Args { size, rate, service, warmup, seconds, .. } = *self.args;
+        let Args { size, size_min, rate, service, warmup, seconds, .. } = *self.args;
+        let size_min = size_min.map_or(size, |least| least.min(size));
         let lead = self.course.is_lead();
         if self.args.senders == Senders::One && !lead {
             return Ok(());
         }
         let markers = lead.then_some([warmup, warmup + seconds]);
         let me = self.node.facts().id;
-        let plan = Plan { me, size, rate, service, begun_ns: now_ns(), markers };
+        let begun_ns = now_ns();
+        let plan = Plan { me, size, size_min, rate, service, begun_ns, markers };
         let source = Source::new(plan, self.publisher.clone());
+        self.begun_ns = Some(begun_ns);
         self.load = match self.args.drive {
             Drive::Threads => Sending::Thread(Sender::start(source)?),
             Drive::Inline => Sending::Inline(Box::new(source)),
@@ -237,33 +257,17 @@ impl<'a> Member<'a> {
 }
 
 /// Prints the result, and says how the command ends.
-fn conclude(args: &Args, outcome: &Outcome) -> io::Result<Exit> {
-    let Outcome { measured, end, same_clock } = outcome;
-    let mut report = measured
-        .as_ref()
-        .map_or_else(|| Report::empty(args), |measured| Report::new(args, measured, *same_clock));
-    let (exit, reason) = match end {
-        None => {
-            let senders = if args.senders == Senders::All { args.members.into() } else { 1 };
-            match measured.as_ref().and_then(|measured| missed_rate(args, measured, senders)) {
-                None => (Exit::Ok, None),
-                reason => (Exit::Failed, reason),
-            }
-        }
-        Some(End::NotTogether(reason)) => (Exit::Timeout, Some(reason.clone())),
-        Some(End::Disagree(reason)) => (Exit::Usage, Some(reason.clone())),
-        Some(End::Interrupted) => (Exit::Interrupted, Some("interrupted".to_owned())),
-        Some(End::SenderFailed) => (Exit::Failed, Some("the sending thread ended".to_owned())),
-        Some(End::Invalid(reason)) => (Exit::Failed, Some(reason.clone())),
-    };
-    if let Some(reason) = &reason {
-        eprintln!("roundel-perf: not valid: {reason}");
+fn conclude(args: &Args, outcome: Outcome, pledge: Option<Pledge>) -> Exit {
+    let Outcome { mut measured, end } = outcome;
+    let senders = if args.senders == Senders::All { args.members.into() } else { 1 };
+    let refused = || Some((Exit::Failed, refusal(args, measured.as_ref()?, senders)?));
+    let ended = end.map(|end| end.exit()).or_else(refused);
+    if let (None, Some(measured), Some(pledge)) = (&ended, &mut measured, pledge) {
+        // At most what a run may miss and still be valid.
+        measured.complete(pledge);
     }
-    report.refuse(reason);
-    let mut out = io::stdout().lock();
-    match args.json {
-        true => report.write_json(&mut out)?,
-        false => report.write_text(&mut out)?,
-    }
-    Ok(exit)
+    let (exit, reason) = ended.map_or((Exit::Ok, None), |(exit, reason)| (exit, Some(reason)));
+    let validity = Validity::of(reason);
+    let report = Report::new(args, measured.as_ref(), validity.clone());
+    result::conclude(exit, args.json, &report, &validity, |out| report.write_text(out))
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::args::{Args, Rate};
 use super::measure::Measured;
 use crate::figures::{Percentiles, rounded};
+use crate::result::Validity;
 
 const SCHEMA: &str = "roundel.load/1";
 
@@ -17,6 +18,9 @@ pub(crate) struct Report {
     schema: &'static str,
     members: u16,
     size: usize,
+    /// The least size, where they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_min: Option<usize>,
     service: &'static str,
     /// Between the markers, here.
     seconds: f64,
@@ -41,26 +45,26 @@ pub(crate) struct Report {
     token_retransmits: u64,
     socket_drops: u64,
     order_digest: String,
-    valid: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    #[serde(flatten)]
+    validity: Validity,
 }
 
 impl Report {
-    /// The result of a run that was measured.
-    pub(crate) fn new(args: &Args, measured: &Measured, same_clock: bool) -> Self {
+    /// The result of a run, measured or not.
+    pub(crate) fn new(args: &Args, measured: Option<&Measured>, validity: Validity) -> Self {
+        let empty = Self::empty(args, validity);
+        let Some(measured) = measured else { return empty };
         let seconds = measured.span.as_secs_f64();
         let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         let messages = measured.delivered.max(1) as f64;
-        let is_max = args.rate == Rate::Max;
         Self {
             seconds: rounded(seconds, 1e6),
             delivered_msgs: measured.delivered,
             msgs_per_s: rounded(per_second(measured.delivered), 10.0),
             payload_mbit_per_s: rounded(per_second(measured.bytes) * 8e-6, 100.0),
             latency_us: Percentiles::of(&measured.own),
-            latency_others_us: same_clock.then(|| Percentiles::of(&measured.others)),
-            lateness_us: (!is_max).then(|| Percentiles::of(&measured.lateness)),
+            latency_others_us: measured.others.as_ref().map(Percentiles::of),
+            lateness_us: measured.lateness.as_ref().map(Percentiles::of),
             rotation_us: Percentiles::of_rotations(&measured.rotations()),
             cpu_us_per_msg: rounded(measured.cpu.as_secs_f64() * 1e6 / messages, 1e4),
             system_calls_per_msg: rounded(
@@ -72,16 +76,17 @@ impl Report {
             socket_drops: measured.counted("kernel_drops_data")
                 + measured.counted("kernel_drops_token"),
             order_digest: format!("{:016x}", measured.digest),
-            ..Self::empty(args)
+            ..empty
         }
     }
 
     /// The result of a run of which nothing was measured.
-    pub(crate) fn empty(args: &Args) -> Self {
+    fn empty(args: &Args, validity: Validity) -> Self {
         Self {
             schema: SCHEMA,
             members: args.members,
             size: args.size,
+            size_min: args.size_min,
             service: args.service.name(),
             seconds: 0.0,
             delivered_msgs: 0,
@@ -102,22 +107,8 @@ impl Report {
             token_retransmits: 0,
             socket_drops: 0,
             order_digest: format!("{:016x}", 0),
-            valid: true,
-            reason: None,
+            validity,
         }
-    }
-
-    /// Says why the result counts for nothing.
-    pub(crate) fn refuse(&mut self, reason: Option<String>) {
-        self.valid = reason.is_none();
-        self.reason = reason;
-    }
-
-    /// Writes it as one line of JSON.
-    pub(crate) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, self)?;
-        out.write_all(b"\n")?;
-        out.flush()
     }
 
     /// Writes it for people.
@@ -137,11 +128,8 @@ impl Report {
             ("rotation", Some(self.rotation_us), "of the token, to 6 %"),
         ];
         for (what, percentiles, note) in all {
-            let Some(Percentiles { p50, p90, p99, p999, max }) = percentiles else { continue };
-            writeln!(
-                out,
-                "  {what:<12} p50 {p50} µs, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max} ({note})"
-            )?;
+            let Some(percentiles) = percentiles else { continue };
+            writeln!(out, "  {what:<12} {percentiles} ({note})")?;
         }
         let Self { cpu_us_per_msg, system_calls_per_msg, .. } = self;
         writeln!(
@@ -155,29 +143,90 @@ impl Report {
             "  repaired     {retransmits} packets and {token_retransmits} tokens sent again; \
              {socket_drops} dropped by the kernel"
         )?;
-        writeln!(out, "  order        {}", self.order_digest)?;
-        match &self.reason {
-            None => writeln!(out, "valid"),
-            Some(reason) => writeln!(out, "NOT VALID: {reason}"),
-        }
+        writeln!(out, "  order        {}", self.order_digest)
     }
 }
 
-/// Why a measured run missed what was planned, if it did: a sender of which more than one
-/// message in a hundred is missing. A few milliseconds at the markers are no reason.
-pub(crate) fn missed_rate(args: &Args, measured: &Measured, senders: usize) -> Option<String> {
-    let Rate::PerSecond(rate) = args.rate else { return None };
-    let planned = rate as f64 * measured.span.as_secs_f64();
-    let least = planned * 0.99 - rate as f64 * AT_MARKERS.as_secs_f64() - 1.0;
-    let late = measured.senders.iter().find(|(_, delivered)| (*delivered as f64) < least);
-    if let Some((sender, delivered)) = late {
-        return Some(format!(
-            "member {sender} missed the planned rate: {delivered} of {planned:.0} messages; fix: \
-             a lower --rate"
-        ));
+/// Why what was measured counts for nothing, if so: nothing came, a sender was not heard, or one
+/// of which more than one planned message in a hundred is missing. A few milliseconds at the
+/// markers are no reason.
+pub(crate) fn refusal(args: &Args, measured: &Measured, senders: usize) -> Option<String> {
+    if measured.delivered == 0 {
+        return Some("nothing was delivered between the markers; fix: more --seconds".to_owned());
     }
+    let least = match args.rate {
+        // Whoever sends as fast as it can is heard.
+        Rate::Max => 1.0,
+        Rate::PerSecond(rate) => {
+            let planned = rate as f64 * measured.span.as_secs_f64();
+            let least = planned * 0.99 - rate as f64 * AT_MARKERS.as_secs_f64() - 1.0;
+            let late = measured.senders.iter().find(|(_, delivered)| (*delivered as f64) < least);
+            if let Some((sender, delivered)) = late {
+                return Some(format!(
+                    "member {sender} missed the planned rate: {delivered} of {planned:.0} \
+                     messages; fix: a lower --rate"
+                ));
+            }
+            least
+        }
+    };
     let heard = measured.senders.len();
     (heard < senders && least > 0.0).then(|| format!("{heard} of {senders} senders were heard"))
 }
 
 const AT_MARKERS: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use roundel::NodeId;
+
+    use super::super::measure::{Extras, Measurement};
+    use super::*;
+    use crate::payload::Load;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(rate: &str) -> Args {
+        Cli::parse_from(["load", "--members", "2", "--rate", rate]).args
+    }
+
+    /// A second in which these senders were heard so often.
+    fn measured(senders: &[(u32, u64)]) -> Measured {
+        let mut measurement = Measurement::start(NodeId(1), Extras::default());
+        for (sender, messages) in senders {
+            for counter in 0..*messages {
+                let sender = NodeId(*sender);
+                let load = Load { sender, counter, planned_ns: 0, lateness_ns: 0 };
+                measurement.message(0, load, b"").unwrap();
+            }
+        }
+        let mut measured = measurement.end();
+        measured.span = Duration::from_secs(1);
+        measured
+    }
+
+    #[test]
+    fn a_run_counts_when_all_senders_were_heard_as_often_as_planned() {
+        for (rate, senders, reason) in [
+            ("1000", &[(1, 1000), (2, 979)][..], None),
+            ("1000", &[(1, 1000), (2, 978)], Some("member 2 missed the planned rate: 978 of 1000")),
+            ("1000", &[(1, 1000)], Some("1 of 2 senders were heard")),
+            ("max", &[(1, 1000), (2, 1)], None),
+            ("max", &[(1, 1000)], Some("1 of 2 senders were heard")),
+            ("max", &[], Some("nothing was delivered")),
+            ("1", &[(1, 1)], None),
+            ("1", &[], Some("nothing was delivered")),
+        ] {
+            let refused = refusal(&args(rate), &measured(senders), 2);
+            match reason {
+                None => assert_eq!(refused, None, "{rate} {senders:?}"),
+                Some(why) => assert!(refused.unwrap().contains(why), "{rate} {senders:?}"),
+            }
+        }
+    }
+}

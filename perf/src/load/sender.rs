@@ -13,7 +13,7 @@ use crate::usage::now_ns;
 #[derive(Debug)]
 pub(crate) struct Sender {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Option<String>>,
+    thread: JoinHandle<(u64, Option<String>)>,
 }
 
 impl Sender {
@@ -25,7 +25,8 @@ impl Sender {
         let thread = thread.spawn(move || {
             // Sleeps end when they should: planned times are microseconds apart.
             let _ = nix::sys::prctl::set_timerslack(1);
-            run(&mut source, &stopped).err().map(|error| error.to_string())
+            let problem = run(&mut source, &stopped).err().map(|error| error.to_string());
+            (source.sent(), problem)
         })?;
         Ok(Self { stop, thread })
     }
@@ -40,11 +41,12 @@ impl Sender {
         self.thread.is_finished()
     }
 
-    /// Waits for its end, which comes at the latest when the member has left. Yields why it could
-    /// not go on, if so.
-    pub(crate) fn join(self) -> Option<String> {
+    /// Waits for its end, which comes at the latest when the member has left. Yields how many
+    /// messages it sent, and why it could not go on, if so.
+    pub(crate) fn join(self) -> (u64, Option<String>) {
         self.stop();
-        self.thread.join().unwrap_or_else(|_| Some("the sending thread panicked".to_owned()))
+        let panicked = || (0, Some("the sending thread panicked".to_owned()));
+        self.thread.join().unwrap_or_else(|_| panicked())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use roundel::{Batch, BatchError, NodeId, Publisher, Service, TryPublishError};
 
 use super::args::Rate;
-use crate::pace::planned;
+use crate::pace::{nanoseconds, planned};
 use crate::payload::{Load, Maker, Payload};
 
 /// What is to be sent.
@@ -15,12 +15,26 @@ use crate::payload::{Load, Maker, Payload};
 pub(crate) struct Plan {
     pub(crate) me: NodeId,
     pub(crate) size: usize,
+    /// The least size; the same where all are alike.
+    pub(crate) size_min: usize,
     pub(crate) rate: Rate,
     pub(crate) service: Service,
     /// Where the run began here, on the clock of [`now_ns`](crate::usage::now_ns).
     pub(crate) begun_ns: u64,
     /// When the lead marks start and end, after that; `None` for the others.
     pub(crate) markers: Option<[Duration; 2]>,
+}
+
+impl Plan {
+    /// The size of the message of this number: by a hash of it, so that all sizes come evenly and in
+    /// no order.
+    const fn size_of(&self, number: u64) -> usize {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let sizes = (self.size - self.size_min + 1) as u64;
+        let hash = number.wrapping_mul(ODD) >> 32;
+        let above = ((hash * sizes) >> 32) as usize;
+        self.size_min + above
+    }
 }
 
 /// How far the load has come.
@@ -94,12 +108,17 @@ impl Source {
             let (sender, counter) = (self.plan.me, self.sent);
             let lateness_ns = now_ns - planned_ns;
             let load = Load { sender, counter, planned_ns, lateness_ns };
-            match self.batch.try_push(self.maker.make(load)) {
+            match self.batch.try_push(self.maker.make_of(load, self.plan.size_of(counter))) {
                 Ok(()) => self.sent += 1,
                 Err(error) => return full_or(error.into()),
             }
         }
         Ok(Progress::Due)
+    }
+
+    /// Messages handed over so far.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Waits until there is room.
@@ -110,7 +129,8 @@ impl Source {
         self.batch.flush()
     }
 
-    /// Behind everything that was due before.
+    /// Behind everything that was handed over before. What is due and was not yet is not waited for:
+    /// the receiver takes down how late it is at least.
     fn publish(&mut self, marker: bytes::Bytes) -> Result<(), Refusal> {
         self.batch.try_flush()?;
         self.publisher.try_publish(Service::Agreed, marker)?;
@@ -148,8 +168,4 @@ fn full_or(refusal: Refusal) -> Result<Progress, Box<dyn Error>> {
         Refusal::Full => Ok(Progress::Full),
         Refusal::Ended(error) => Err(error),
     }
-}
-
-fn nanoseconds(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

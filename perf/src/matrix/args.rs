@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser;
+
 use super::document::Options;
 use super::plan::{self, Cell};
 use crate::load;
@@ -25,8 +27,8 @@ or not root, 130 interrupted (what was measured is written).";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Hosts to make; cells with more members are left out.
-    #[arg(long, value_name = "N", default_value = "8")]
-    #[arg(value_parser = clap::value_parser!(u16).range(i64::from(plan::MEMBERS)..=64))]
+    #[arg(long, value_name = "N", default_value_t = plan::MEMBERS_MAX)]
+    #[arg(value_parser = hosts())]
     pub(crate) hosts: u16,
     /// A few cells of every kind, in about a minute.
     #[arg(long)]
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: Option<u32>,
     /// Seconds of each run [default: 0.5, with --quick 0.3].
-    #[arg(long, value_name = "S", value_parser = load::seconds)]
+    #[arg(long, value_name = "S", value_parser = load::some_seconds)]
     pub(crate) seconds: Option<Duration>,
     /// Seconds of load before each [default: 0.2].
     #[arg(long, value_name = "S", value_parser = load::seconds)]
@@ -49,6 +51,10 @@ pub(crate) struct Args {
     /// One JSON object for each cell, on a line, as it is done.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn hosts() -> impl TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(i64::from(plan::MEMBERS)..=plan::MEMBERS_MAX.into())
 }
 
 impl Args {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::Cell;
 use crate::environment::Environment;
 use crate::figures::{Percentiles, Spread};
+use crate::result::Validity;
 
 /// Name and version of the format.
 pub(crate) const SCHEMA: &str = "roundel.matrix/1";
@@ -56,10 +57,10 @@ pub(crate) struct CellResult {
     pub(crate) figures: Figures,
     pub(crate) runs: Vec<Run>,
     pub(crate) floors: Vec<FloorRun>,
-    /// More than half of the runs are.
-    pub(crate) valid: bool,
-    /// Of a run that is not valid, whether the cell is or not.
-    pub(crate) reason: Option<String>,
+    /// Valid when more than half of the runs are; the reason is of a run that is not, whether the
+    /// cell is valid or not.
+    #[serde(flatten)]
+    pub(crate) validity: Validity,
 }
 
 /// One run of the load, as all its members saw it.
@@ -76,10 +77,10 @@ pub(crate) struct Run {
     pub(crate) cpu_us_per_msg: f64,
     pub(crate) retransmits: u64,
     pub(crate) socket_drops: u64,
-    /// Of processor time that the host of this virtual machine took, in hundredths.
+    /// Of processor time that the host of this virtual machine took, in percent.
     pub(crate) steal_percent: f64,
-    pub(crate) valid: bool,
-    pub(crate) reason: Option<String>,
+    #[serde(flatten)]
+    pub(crate) validity: Validity,
 }
 
 /// One run of the floor.
@@ -91,8 +92,8 @@ pub(crate) struct FloorRun {
     pub(crate) cpu_us_per_msg: f64,
     pub(crate) lost: u64,
     pub(crate) steal_percent: f64,
-    pub(crate) valid: bool,
-    pub(crate) reason: Option<String>,
+    #[serde(flatten)]
+    pub(crate) validity: Validity,
 }
 
 /// The figures of a cell.
@@ -113,10 +114,11 @@ pub(crate) struct Figures {
 
 impl Figures {
     fn of(runs: &[Run], floors: &[FloorRun]) -> Self {
-        let spread = |of: fn(&Run) -> f64| Spread::of(runs.iter().filter(|run| run.valid).map(of));
-        let floors: Vec<f64> =
-            floors.iter().filter(|run| run.valid).map(|run| run.msgs_per_s).collect();
-        let floor_msgs_per_s = (!floors.is_empty()).then(|| Spread::of(floors));
+        let spread =
+            |of: fn(&Run) -> f64| Spread::of(runs.iter().filter(|run| run.validity.valid).map(of));
+        let valid = floors.iter().filter(|run| run.validity.valid);
+        let valid: Vec<f64> = valid.map(|run| run.msgs_per_s).collect();
+        let floor_msgs_per_s = (valid.len() * 2 > floors.len()).then(|| Spread::of(valid));
         let msgs_per_s = spread(|run| run.msgs_per_s);
         let of_floor = floor_msgs_per_s
             .filter(|floor| floor.median > 0.0)
@@ -144,23 +146,29 @@ impl CellResult {
         runs: Vec<Run>,
         floors: Vec<FloorRun>,
     ) -> Self {
-        let valid = runs.iter().filter(|run| run.valid).count() * 2 > runs.len();
-        let reason = runs.iter().find_map(|run| run.reason.clone());
+        let valid = runs.iter().filter(|run| run.validity.valid).count() * 2 > runs.len();
+        let reason = runs.iter().find_map(|run| run.validity.reason.clone());
         let reason = reason.or_else(|| {
-            let floor = floors.iter().find_map(|run| run.reason.clone());
+            let floor = floors.iter().find_map(|run| run.validity.reason.clone());
             floor.map(|reason| format!("the floor: {reason}"))
         });
         let figures = Figures::of(&runs, &floors);
-        Self { name: cell.name(), cell, rate, figures, runs, floors, valid, reason }
+        let validity = Validity { valid, reason };
+        Self { name: cell.name(), cell, rate, figures, runs, floors, validity }
     }
 
     /// The result of a cell that could not be run.
     pub(crate) fn not_run(cell: Cell, reason: String) -> Self {
         let result = Self::new(cell, None, Vec::new(), Vec::new());
-        Self { reason: Some(reason), ..result }
+        Self { validity: Validity::refused(reason), ..result }
     }
 
-    /// What one member uses of a processor, in hundredths.
+    /// Whether anything was delivered in it.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.runs.iter().any(|run| run.msgs_per_s > 0.0)
+    }
+
+    /// What one member uses of a processor, in percent.
     pub(crate) fn cpu_percent_of_member(&self) -> f64 {
         let Figures { cpu_us_per_msg, msgs_per_s, .. } = self.figures;
         cpu_us_per_msg.median * msgs_per_s.median / 1e4 / f64::from(self.cell.members)
@@ -172,24 +180,44 @@ mod tests {
     use super::*;
 
     fn run(msgs_per_s: f64, reason: Option<&str>) -> Run {
-        let reason = reason.map(str::to_owned);
-        Run { msgs_per_s, valid: reason.is_none(), reason, ..Run::default() }
+        let validity = Validity::of(reason.map(str::to_owned));
+        Run { msgs_per_s, validity, ..Run::default() }
     }
 
     #[test]
     fn a_cell_is_valid_when_most_of_its_runs_are() {
         let lost = Some("lost member 2");
-        let floor = FloorRun { msgs_per_s: 10.0, valid: true, ..FloorRun::default() };
+        let floor =
+            FloorRun { msgs_per_s: 10.0, validity: Validity::of(None), ..FloorRun::default() };
         let runs = vec![run(4.0, None), run(1.0, lost), run(6.0, None)];
         let most = CellResult::new(Cell::base(), None, runs, vec![floor]);
-        assert!(most.valid);
+        assert!(most.validity.valid);
         assert_eq!(most.figures.msgs_per_s, Spread { median: 5.0, min: 4.0, max: 6.0 });
         assert_eq!(most.figures.of_floor, Some(0.5));
-        assert_eq!(most.reason.as_deref(), lost, "kept all the same");
+        assert_eq!(most.validity.reason.as_deref(), lost, "kept all the same");
         let half =
             CellResult::new(Cell::base(), None, vec![run(4.0, None), run(1.0, lost)], vec![]);
-        assert!(!half.valid);
-        assert!(!CellResult::not_run(Cell::base(), "no".to_owned()).valid);
+        assert!(!half.validity.valid);
+        let not_run = CellResult::not_run(Cell::base(), "no".to_owned());
+        assert!(!not_run.validity.valid && !not_run.is_measured() && half.is_measured());
+        let dead = CellResult::new(Cell::base(), None, vec![run(0.0, lost)], vec![]);
+        assert!(!dead.is_measured());
+    }
+
+    #[test]
+    fn a_floor_counts_when_most_of_its_runs_do() {
+        let floor = |reason: Option<&str>| {
+            let validity = Validity::of(reason.map(str::to_owned));
+            FloorRun { msgs_per_s: 10.0, validity, ..FloorRun::default() }
+        };
+        for (bad, counts) in [(1, true), (2, false)] {
+            let mut floors = vec![floor(None), floor(None)];
+            floors.extend((0..bad).map(|_| floor(Some("stalled"))));
+            let cell = CellResult::new(Cell::base(), None, vec![run(4.0, None)], floors);
+            assert_eq!(cell.figures.floor_msgs_per_s.is_some(), counts, "{bad} of {}", bad + 2);
+            assert_eq!(cell.figures.of_floor.is_some(), counts);
+            assert!(cell.validity.valid);
+        }
     }
 
     #[test]

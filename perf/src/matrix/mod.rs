@@ -8,7 +8,8 @@ pub(crate) mod runner;
 
 use std::fs;
 use std::io::{self, Write};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use roundel::lan;
@@ -22,6 +23,7 @@ use runner::Runner;
 use crate::environment::Environment;
 use crate::exit::{self, Exit, Stop, fail};
 use crate::report;
+use crate::result::{Validity, written};
 
 /// Runs all cells and writes the report.
 pub(crate) fn run(args: &Args) -> Exit {
@@ -36,41 +38,51 @@ pub(crate) fn run(args: &Args) -> Exit {
             &format!("no cell's name contains `{pattern}`; fix: one such as size=64 or rate="),
         );
     }
-    let interrupted = match exit::interrupted() {
-        Ok(interrupted) => interrupted,
-        Err(cause) => return fail(Exit::Failed, &cause),
-    };
+    match measure(args, &cells) {
+        Ok(exit) => exit,
+        Err(stop) => stop.fail(),
+    }
+}
+
+/// Runs the cells on hosts of its own, and writes the report of what was measured.
+fn measure(args: &Args, cells: &[Cell]) -> Result<Exit, Stop> {
+    let interrupted = exit::interrupted()?;
     let options = args.options();
     let environment = Environment::here();
     if environment.debug_assertions {
         eprintln!("roundel-perf: built with debug assertions: figures count for nothing");
     }
-    let runner = match Runner::new(options.hosts, options.span(), interrupted.clone()) {
-        Ok(runner) => runner,
-        Err(Stop::Failed(cause)) => return fail(Exit::Failed, &cause),
-        Err(Stop::Interrupted) => return Exit::Interrupted,
-    };
+    let runner = Runner::new(options.hosts, options.span(), interrupted.clone())?;
     let document = Document { schema: SCHEMA.to_owned(), environment, options, cells: Vec::new() };
-    let mut matrix = Matrix { runner, document, json: args.json };
-    let ended = matrix.run(&cells).and_then(|()| write(args, &matrix.document));
-    if let Err(error) = ended {
-        return fail(Exit::Failed, &format!("the result cannot be written: {error}"));
-    }
-    if interrupted.load(Ordering::Relaxed) {
-        return fail(Exit::Interrupted, "interrupted: the report has what was measured");
-    }
-    let valid = matrix.document.cells.iter().filter(|cell| cell.valid).count();
-    if valid == 0 { fail(Exit::Failed, "no cell is valid") } else { Exit::Ok }
+    let mut matrix = Matrix { runner, document, json: args.json, interrupted };
+    // Whoever reads the lines may be gone; the report is for others.
+    let told = matrix.run(cells);
+    let Matrix { document, interrupted, .. } = matrix;
+    // What other runs left in the files is worth more than nothing.
+    let is_measured = document.cells.iter().any(CellResult::is_measured);
+    let kept = if is_measured { write(args, &document) } else { Ok(()) };
+    let exit = if interrupted.load(Ordering::Relaxed) {
+        let what =
+            if is_measured { "the report has what was measured" } else { "nothing is written" };
+        fail(Exit::Interrupted, &format!("interrupted: {what}"))
+    } else if !document.cells.iter().any(|cell| cell.validity.valid) {
+        let what = if is_measured { "" } else { ", none was measured: nothing is written" };
+        fail(Exit::Failed, &format!("no cell is valid{what}"))
+    } else {
+        Exit::Ok
+    };
+    Ok(written(kept.and(told), exit))
 }
 
 struct Matrix {
     runner: Runner,
     document: Document,
     json: bool,
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Matrix {
-    /// Runs the cells, as far as nobody interrupts.
+    /// Runs the cells, as far as nobody interrupts or stops to listen.
     fn run(&mut self, cells: &[Cell]) -> io::Result<()> {
         let Document { schema, environment, options, .. } = &self.document;
         self.tell(&json!({
@@ -79,17 +91,19 @@ impl Matrix {
         }))?;
         let started = Instant::now();
         for (index, cell) in cells.iter().enumerate() {
-            let result = match self.run_cell(cell) {
+            let ran = self.run_cell(cell).map_err(|stop| stop.or_interrupted(&self.interrupted));
+            let result = match ran {
                 Ok(result) => result,
                 Err(Stop::Interrupted) => break,
-                Err(Stop::Failed(reason)) => CellResult::not_run(cell.clone(), reason),
+                Err(stop) => CellResult::not_run(cell.clone(), stop.exit().1),
             };
             progress(&result, index + 1, cells.len(), started);
-            self.tell(&json!({"event": "cell", "result": result}))?;
+            let line = json!({"event": "cell", "result": result});
             self.document.cells.push(result);
+            self.tell(&line)?;
         }
         let (done, seconds) = (self.document.cells.len(), started.elapsed().as_secs());
-        let valid = self.document.cells.iter().filter(|cell| cell.valid).count();
+        let valid = self.document.cells.iter().filter(|cell| cell.validity.valid).count();
         self.tell(&json!({"event": "summary", "cells": done, "valid": valid, "seconds": seconds}))
     }
 
@@ -99,13 +113,15 @@ impl Matrix {
         let (mut runs, mut floors) = (Vec::new(), Vec::new());
         for _ in 0..self.document.options.runs {
             runs.push(match self.runner.load(cell, rate) {
-                Err(Stop::Failed(reason)) => Run { reason: Some(reason), ..Run::default() },
+                Err(Stop::Failed(reason)) => {
+                    Run { validity: Validity::refused(reason), ..Run::default() }
+                }
                 run => run?,
             });
             if cell.has_floor() {
                 floors.push(match self.runner.floor(cell) {
                     Err(Stop::Failed(reason)) => {
-                        FloorRun { reason: Some(reason), ..FloorRun::default() }
+                        FloorRun { validity: Validity::refused(reason), ..FloorRun::default() }
                     }
                     run => run?,
                 });
@@ -123,7 +139,8 @@ impl Matrix {
         };
         let maximum = cell.maximum();
         let is_maximum = |result: &&CellResult| Some(&result.cell) == maximum.as_ref();
-        let measured = self.document.cells.iter().find(is_maximum).filter(|result| result.valid);
+        let measured =
+            self.document.cells.iter().find(is_maximum).filter(|result| result.validity.valid);
         let Some(measured) = measured else {
             let name = maximum.map(|cell| cell.name()).unwrap_or_default();
             return Err(Stop::Failed(format!("its maximum `{name}` was not measured")));
@@ -153,11 +170,11 @@ fn progress(result: &CellResult, done: usize, cells: usize, started: Instant) {
     let left = left * u32::try_from(cells - done).unwrap_or(0);
     let figures = &result.figures;
     let floor = figures.of_floor.map_or(String::new(), |part| format!(", {part:.2} of the floor"));
-    let told = if result.valid {
+    let told = if result.validity.valid {
         let (p50, p99) = (figures.p50_us.median, figures.p99_us.median);
         format!("{:.0} msg/s{floor}, p50 {p50:.0} µs, p99 {p99:.0} µs", figures.msgs_per_s.median)
     } else {
-        format!("NOT VALID: {}", result.reason.as_deref().unwrap_or("no run"))
+        result.validity.to_string()
     };
     eprintln!("[{done}/{cells}, {} s left] {}: {told}", left.as_secs(), result.name);
 }

@@ -8,6 +8,8 @@ pub(crate) struct Cell {
     pub(crate) members: u16,
     /// Bytes of a message.
     pub(crate) size: usize,
+    /// Messages have all sizes from this one on.
+    pub(crate) size_min: Option<usize>,
     pub(crate) service: String,
     /// IP MTU of all links.
     pub(crate) mtu: u32,
@@ -29,12 +31,15 @@ pub(crate) enum RatePlan {
     Max,
     /// Messages a second.
     PerSecond(u64),
-    /// Of what the same cell takes at most without loss, in hundredths.
+    /// Of what the same cell takes at most without loss, in percent.
     PercentOfMax(u64),
 }
 
 /// Members of the base point.
 pub(crate) const MEMBERS: u16 = 3;
+
+/// Members of the largest cell.
+pub(crate) const MEMBERS_MAX: u16 = 8;
 
 /// The size of the base point: a packet of an Ethernet frame.
 pub(crate) const SIZE: usize = 1350;
@@ -44,14 +49,14 @@ pub(crate) const MTUS: [u32; 2] = [9000, 1500];
 
 pub(crate) const SIZES: [usize; 8] = [64, 256, 1024, SIZE, 4 << 10, 8 << 10, 16 << 10, 64 << 10];
 
-/// Rates of the latency ladder: of each member, then in hundredths of the maximum.
+/// Rates of the latency ladder: of each member, then in percent of the maximum.
 pub(crate) const RATES: [u64; 3] = [100, 1_000, 10_000];
 pub(crate) const PERCENTS: [u64; 6] = [10, 25, 50, 70, 85, 95];
 
 /// In thousandths.
 pub(crate) const LOSSES: [u32; 4] = [0, 1, 10, 50];
 
-/// The load at which latency is looked at against loss, in hundredths of the maximum.
+/// The load at which latency is looked at against loss, in percent of the maximum.
 pub(crate) const LOSS_LOAD_PERCENT: u64 = 50;
 
 impl Cell {
@@ -60,6 +65,7 @@ impl Cell {
         Self {
             members: MEMBERS,
             size: SIZE,
+            size_min: None,
             service: "agreed".to_owned(),
             mtu: MTUS[0],
             io: "auto".to_owned(),
@@ -83,6 +89,7 @@ impl Cell {
         };
         tell(self.members != base.members, "members", self.members.to_string());
         tell(self.size != base.size, "size", self.size.to_string());
+        tell(self.size_min.is_some(), "from", self.size_min.unwrap_or_default().to_string());
         tell(self.service != base.service, "service", self.service.clone());
         tell(self.mtu != base.mtu, "mtu", self.mtu.to_string());
         tell(self.io != base.io, "io", self.io.clone());
@@ -105,10 +112,10 @@ impl Cell {
         takes_part.then(|| Self { rate: RatePlan::Max, loss_per_mille: 0, ..self.clone() })
     }
 
-    /// Whether there is a floor to compare it with: a floor has no rate but its greatest, and
-    /// repairs nothing.
+    /// Whether there is a floor to compare it with: a floor has no rate but its greatest, repairs
+    /// nothing, and has messages of one size.
     pub(crate) fn has_floor(&self) -> bool {
-        self.rate == RatePlan::Max && self.loss_per_mille == 0
+        self.rate == RatePlan::Max && self.loss_per_mille == 0 && self.size_min.is_none()
     }
 }
 
@@ -124,11 +131,12 @@ pub(crate) fn full(hosts: u16) -> Vec<Cell> {
     let mut cells = vec![base()];
     for mtu in MTUS {
         cells.extend(SIZES.map(|size| Cell { size, mtu, ..base() }));
+        cells.push(Cell { size: 300, size_min: Some(64), mtu, ..base() });
         cells.push(Cell { senders: named("one"), mtu, ..base() });
         cells.extend(["uring", "mmsg"].map(|io| Cell { io: named(io), mtu, ..base() }));
         cells.push(Cell { socket: named("raw"), mtu, ..base() });
     }
-    cells.extend((2..=8).map(|members| Cell { members, ..base() }));
+    cells.extend((2..=MEMBERS_MAX).map(|members| Cell { members, ..base() }));
     for service in ["reliable", "fifo", "causal", "safe"] {
         cells.push(Cell { service: named(service), ..base() });
     }

@@ -16,6 +16,7 @@ use crate::children::{self, Children};
 use crate::environment::Ticks;
 use crate::exit::Stop;
 use crate::figures::{Percentiles, least};
+use crate::result::Validity;
 
 /// What a child may take beyond the planned time: its own bounds are shorter.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Runner {
     lan: Lan,
     program: PathBuf,
-    states: TempDir,
+    /// What members keep, and the program.
+    folder: TempDir,
     span: Span,
     interrupted: Arc<AtomicBool>,
     /// Of the links, now.
@@ -45,8 +47,8 @@ struct LoadResult {
     retransmits: u64,
     socket_drops: u64,
     order_digest: String,
-    valid: bool,
-    reason: Option<String>,
+    #[serde(flatten)]
+    validity: Validity,
 }
 
 /// The same of a floor.
@@ -57,17 +59,19 @@ struct FloorResult {
     rotation_us: Percentiles,
     cpu_us_per_msg: f64,
     lost: u64,
-    valid: bool,
-    reason: Option<String>,
+    #[serde(flatten)]
+    validity: Validity,
 }
 
 impl Runner {
     /// A runner on hosts of its own.
     pub(crate) fn new(hosts: u16, span: Span, interrupted: Arc<AtomicBool>) -> Result<Self, Stop> {
+        let folder = tempfile::tempdir()?;
+        let lan = Lan::new(hosts.into());
         Ok(Self {
-            lan: Lan::new(hosts.into())?,
-            program: std::env::current_exe()?,
-            states: tempfile::tempdir()?,
+            lan: lan.map_err(|error| Stop::from(error).or_interrupted(&interrupted))?,
+            program: children::copy_of_program(folder.path())?,
+            folder,
             span,
             interrupted,
             mtu: 0,
@@ -78,6 +82,11 @@ impl Runner {
     /// The hosts.
     pub(crate) fn lan(&self) -> &Lan {
         &self.lan
+    }
+
+    /// This program, as members run it.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Makes the network what a cell wants.
@@ -99,7 +108,10 @@ impl Runner {
         let before = Ticks::now();
         let results: Vec<LoadResult> = self.run(cell, |command| {
             command.args(["load", "--rate", &rate, "--service", &cell.service]);
-            command.arg("--state-dir").arg(self.states.path());
+            command.arg("--state-dir").arg(self.folder.path());
+            if let Some(least) = cell.size_min {
+                command.args(["--size-min", &least.to_string()]);
+            }
         })?;
         let steal_percent = Ticks::now().steal_percent_since(before);
         Ok(Run { steal_percent, ..load_of(&results) })
@@ -161,9 +173,13 @@ fn parse<R: for<'de> Deserialize<'de>>(line: &str) -> Result<R, Stop> {
     result.map_err(|error| Stop::Failed(format!("a member's result cannot be read: {error}")))
 }
 
+/// Why a member's result counts for nothing, if one does.
+fn refused<'a>(mut all: impl Iterator<Item = &'a Validity>) -> Option<String> {
+    all.find(|validity| !validity.valid).map(|it| it.reason.clone().unwrap_or_default())
+}
+
 fn load_of(results: &[LoadResult]) -> Run {
-    let refused = results.iter().find(|result| !result.valid);
-    let reason = refused.map(|result| result.reason.clone().unwrap_or_default());
+    let reason = refused(results.iter().map(|result| &result.validity));
     let order = |result: &LoadResult| (result.order_digest.clone(), result.delivered_msgs);
     let orders_differ = results.windows(2).any(|two| order(&two[0]) != order(&two[1]));
     let reason = reason.or_else(|| {
@@ -181,14 +197,12 @@ fn load_of(results: &[LoadResult]) -> Run {
         retransmits: results.iter().map(|result| result.retransmits).sum(),
         socket_drops: results.iter().map(|result| result.socket_drops).sum(),
         steal_percent: 0.0,
-        valid: reason.is_none(),
-        reason,
+        validity: Validity::of(reason),
     }
 }
 
 fn floor_of(results: &[FloorResult]) -> FloorRun {
-    let refused = results.iter().find(|result| !result.valid);
-    let reason = refused.map(|result| result.reason.clone().unwrap_or_default());
+    let reason = refused(results.iter().map(|result| &result.validity));
     FloorRun {
         msgs_per_s: least(results.iter().map(|result| result.msgs_per_s)),
         packets_per_s: least(results.iter().map(|result| result.packets_per_s)),
@@ -196,8 +210,7 @@ fn floor_of(results: &[FloorResult]) -> FloorRun {
         cpu_us_per_msg: results.iter().map(|result| result.cpu_us_per_msg).sum(),
         lost: results.iter().map(|result| result.lost).sum(),
         steal_percent: 0.0,
-        valid: reason.is_none(),
-        reason,
+        validity: Validity::of(reason),
     }
 }
 
@@ -217,15 +230,14 @@ mod tests {
             retransmits: 1,
             socket_drops: 2,
             order_digest: digest.to_owned(),
-            valid: true,
-            reason: None,
+            validity: Validity::of(None),
         }
     }
 
     #[test]
     fn members_together_are_as_good_as_the_worst() {
         let run = load_of(&[member(10.0, 7.0, "a"), member(9.0, 8.0, "a")]);
-        assert!(run.valid);
+        assert!(run.validity.valid);
         assert_eq!((run.msgs_per_s, run.latency_us.p99), (9.0, 8.0));
         assert_eq!((run.cpu_us_per_msg, run.retransmits, run.socket_drops), (1.0, 2, 4));
     }
@@ -233,9 +245,10 @@ mod tests {
     #[test]
     fn different_orders_count_for_nothing() {
         let run = load_of(&[member(10.0, 7.0, "a"), member(10.0, 7.0, "b")]);
-        assert!(!run.valid && run.reason.is_some_and(|why| why.contains("different orders")));
-        let lost =
-            LoadResult { valid: false, reason: Some("lost".to_owned()), ..member(1.0, 1.0, "a") };
-        assert_eq!(load_of(&[member(1.0, 1.0, "a"), lost]).reason.as_deref(), Some("lost"));
+        let Validity { valid, reason } = run.validity;
+        assert!(!valid && reason.is_some_and(|why| why.contains("different orders")));
+        let lost = Validity::refused("lost".to_owned());
+        let member = |validity| LoadResult { validity, ..member(1.0, 1.0, "a") };
+        assert_eq!(load_of(&[member(Validity::of(None)), member(lost.clone())]).validity, lost);
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: u32,
     /// Seconds to measure in each run, once for throughput and once for latency.
-    #[arg(long, value_name = "S", default_value = "2", value_parser = load::seconds)]
+    #[arg(long, value_name = "S", default_value = "2", value_parser = load::some_seconds)]
     pub(crate) seconds: Duration,
     /// Seconds of load before.
     #[arg(long, value_name = "S", default_value = "0.5", value_parser = load::seconds)]

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::environment::Environment;
 use crate::figures::{Percentiles, Spread, rounded};
 use crate::matrix::document as matrix;
+use crate::result::Validity;
 
 /// Name and version of the format.
 pub(crate) const SCHEMA: &str = "roundel.peers/1";
@@ -91,16 +92,16 @@ pub(crate) struct Run {
     pub(crate) cpu_us_per_msg: f64,
     /// Each the greatest of all members', planned send to own delivery; of planned rates alone.
     pub(crate) latency_us: Option<Percentiles>,
-    /// Of processor time that the host of this virtual machine took, in hundredths.
+    /// Of processor time that the host of this virtual machine took, in percent.
     pub(crate) steal_percent: f64,
-    pub(crate) valid: bool,
-    pub(crate) reason: Option<String>,
+    #[serde(flatten)]
+    pub(crate) validity: Validity,
 }
 
 impl Run {
     /// One that did not come to an end.
     pub(crate) fn failed(reason: String) -> Self {
-        Self { reason: Some(reason), ..Self::default() }
+        Self { validity: Validity::refused(reason), ..Self::default() }
     }
 
     /// That of a ring.
@@ -110,8 +111,7 @@ impl Run {
             cpu_us_per_msg: rounded(run.cpu_us_per_msg, 1e4),
             latency_us: is_paced.then_some(run.latency_us),
             steal_percent: run.steal_percent,
-            valid: run.valid,
-            reason: run.reason,
+            validity: run.validity,
         }
     }
 
@@ -134,10 +134,10 @@ pub(crate) struct Cell {
     pub(crate) maximum: Vec<Run>,
     /// At the planned rate.
     pub(crate) paced: Vec<Run>,
-    /// More than half of both are.
-    pub(crate) valid: bool,
-    /// Of a run that is not valid, whether the cell is or not.
-    pub(crate) reason: Option<String>,
+    /// Valid when more than half of both are; the reason is of a run that is not, whether the cell
+    /// is valid or not.
+    #[serde(flatten)]
+    pub(crate) validity: Validity,
 }
 
 /// Figures of a cell.
@@ -163,8 +163,7 @@ impl Cell {
             ratio: None,
             maximum: Vec::new(),
             paced: Vec::new(),
-            valid: false,
-            reason: None,
+            validity: Validity::default(),
         }
     }
 
@@ -172,12 +171,13 @@ impl Cell {
     pub(crate) fn push(&mut self, [maximum, paced]: [Run; 2]) {
         self.maximum.push(maximum);
         self.paced.push(paced);
-        let most = |runs: &[Run]| runs.iter().filter(|run| run.valid).count() * 2 > runs.len();
-        self.valid = most(&self.maximum) && most(&self.paced);
-        let mut reasons = self.maximum.iter().chain(&self.paced).map(|run| &run.reason);
-        self.reason = reasons.find_map(Clone::clone);
+        let most =
+            |runs: &[Run]| runs.iter().filter(|run| run.validity.valid).count() * 2 > runs.len();
+        self.validity.valid = most(&self.maximum) && most(&self.paced);
+        let mut reasons = self.maximum.iter().chain(&self.paced).map(|run| &run.validity.reason);
+        self.validity.reason = reasons.find_map(Clone::clone);
         self.figures = Figures::by(|is_paced, figure| {
-            let valid = self.runs(is_paced).iter().filter(|run| run.valid);
+            let valid = self.runs(is_paced).iter().filter(|run| run.validity.valid);
             Spread::of(valid.map(figure))
         });
     }
@@ -186,11 +186,11 @@ impl Cell {
     pub(crate) fn compare(&mut self, ring: &Self) {
         let ratio = Figures::by(|is_paced, figure| {
             let pairs = self.runs(is_paced).iter().zip(ring.runs(is_paced));
-            let valid = pairs.filter(|(its, ours)| its.valid && ours.valid);
+            let valid = pairs.filter(|(its, ours)| its.validity.valid && ours.validity.valid);
             let values = valid.map(|(its, ours)| (figure(its), figure(ours)));
             Spread::of(values.filter(|(its, _)| *its > 0.0).map(|(its, ours)| ours / its))
         });
-        self.ratio = (self.valid && ring.valid).then_some(ratio);
+        self.ratio = (self.validity.valid && ring.validity.valid).then_some(ratio);
     }
 
     fn runs(&self, is_paced: bool) -> &[Run] {
@@ -216,8 +216,8 @@ mod tests {
     use super::*;
 
     fn run(msgs_per_s: f64, valid: bool) -> Run {
-        let reason = (!valid).then(|| "lost".to_owned());
-        Run { msgs_per_s, cpu_us_per_msg: 2.0, valid, reason, ..Run::default() }
+        let validity = Validity::of((!valid).then(|| "lost".to_owned()));
+        Run { msgs_per_s, cpu_us_per_msg: 2.0, validity, ..Run::default() }
     }
 
     fn cell(rates: [f64; 3], valid: [bool; 3]) -> Cell {
@@ -244,7 +244,7 @@ mod tests {
     fn what_is_not_valid_is_not_compared() {
         let (ring, mut peer) = (cell([1.0; 3], [true; 3]), cell([1.0; 3], [false, false, true]));
         peer.compare(&ring);
-        assert!(!peer.valid && peer.ratio.is_none());
-        assert_eq!(peer.reason.as_deref(), Some("lost"));
+        assert!(!peer.validity.valid && peer.ratio.is_none());
+        assert_eq!(peer.validity.reason.as_deref(), Some("lost"));
     }
 }

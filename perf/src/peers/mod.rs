@@ -27,6 +27,7 @@ use crate::environment::Environment;
 use crate::exit::{self, Exit, Stop, fail};
 use crate::matrix::plan::{self, RatePlan};
 use crate::matrix::runner::Runner;
+use crate::result::written;
 
 /// Measures and tells.
 pub(crate) fn run(args: &Args) -> Exit {
@@ -43,22 +44,19 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
     let mut bench = match Bench::new(args, cells) {
         Ok(bench) => bench,
-        Err(Stop::Failed(cause)) => return fail(Exit::Failed, &cause),
-        Err(Stop::Interrupted) => return Exit::Interrupted,
+        Err(stop) => return stop.fail(),
     };
-    let ended = bench.run();
+    let ended = bench.run().map_err(|stop| stop.or_interrupted(&bench.interrupted));
     let document = bench.finish();
-    if let Err(error) = write(args, &document) {
-        return fail(Exit::Failed, &format!("the result cannot be written: {error}"));
-    }
-    match ended {
-        Err(Stop::Interrupted) => fail(Exit::Interrupted, "interrupted"),
-        Err(Stop::Failed(cause)) => fail(Exit::Failed, &cause),
-        Ok(()) if !document.cells.iter().any(|cell| cell.valid) => {
+    let told = write(args, &document);
+    let exit = match ended {
+        Err(stop) => stop.fail(),
+        Ok(()) if !document.cells.iter().any(|cell| cell.validity.valid) => {
             fail(Exit::Failed, "nothing is valid")
         }
         Ok(()) => Exit::Ok,
-    }
+    };
+    written(told, exit)
 }
 
 /// What is asked for: of each size Roundel first, beside at least one other.
@@ -90,7 +88,7 @@ struct Bench {
 
 impl Bench {
     fn new(args: &Args, cells: Vec<Cell>) -> Result<Self, Stop> {
-        let interrupted = exit::interrupted().map_err(Stop::Failed)?;
+        let interrupted = exit::interrupted()?;
         let (options, folder) = (args.options(), tempfile::tempdir()?);
         let settings = "agreed, defaults of a member".to_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -98,7 +96,9 @@ impl Bench {
         let (mut systems, mut skipped) = (vec![ring], Vec::new());
         let mut peers = Vec::new();
         let is_asked = |name: &str| cells.iter().any(|cell| cell.system == name);
-        for peer in find(folder.path(), options.members) {
+        // One more: a broker has a host of its own.
+        let runner = Runner::new(options.members + 1, options.span(), interrupted.clone())?;
+        for peer in find(folder.path(), runner.program(), options.members) {
             match peer {
                 Ok(peer) if is_asked(peer.system().name) => {
                     systems.push(peer.system().clone());
@@ -114,8 +114,6 @@ impl Bench {
         }
         let is_there = |cell: &Cell| systems.iter().any(|system| system.name == cell.system);
         let cells = cells.into_iter().filter(is_there).collect();
-        // One more: a broker has a host of its own.
-        let runner = Runner::new(options.members + 1, options.span(), interrupted.clone())?;
         let environment = Environment::here();
         let document = Document { schema: SCHEMA, environment, options, systems, skipped, cells };
         Ok(Self { runner, peers, document, interrupted, _folder: folder })
@@ -197,10 +195,10 @@ impl Bench {
 }
 
 /// All peers, there or not.
-fn find(folder: &Path, members: u16) -> Vec<Result<Box<dyn Peer>, Missing>> {
+fn find(folder: &Path, program: &Path, members: u16) -> Vec<Result<Box<dyn Peer>, Missing>> {
     let boxed = |peer: corosync::Corosync| -> Box<dyn Peer> { Box::new(peer) };
     let corosync = corosync::find(folder, members).into_iter().map(|found| found.map(boxed));
-    let nats = nats::find(folder, members).map(|peer| -> Box<dyn Peer> { Box::new(peer) });
+    let nats = nats::find(folder, program, members).map(|peer| -> Box<dyn Peer> { Box::new(peer) });
     corosync.chain([nats]).collect()
 }
 
@@ -222,7 +220,7 @@ fn write(args: &Args, document: &Document) -> io::Result<()> {
     for cell in cells {
         writeln!(out, "{}", json!({"event": "cell", "result": cell}))?;
     }
-    let valid = cells.iter().filter(|cell| cell.valid).count();
+    let valid = cells.iter().filter(|cell| cell.validity.valid).count();
     let summary = json!({"event": "summary", "cells": cells.len(), "valid": valid});
     writeln!(out, "{summary}")?;
     out.flush()

@@ -13,6 +13,8 @@ use crate::environment::Ticks;
 use crate::exit::Stop;
 use crate::figures::{Percentiles, histogram, least, rounded};
 use crate::matrix::document::Span;
+use crate::pace::nanoseconds;
+use crate::result::Validity;
 use crate::usage::{cpu_ns_of, now_ns};
 
 /// Longest wait until all members are in the group: their own bound is 20 s.
@@ -101,8 +103,8 @@ pub(crate) fn run(
         }
     }
     let begin_ns = now_ns() + LEAD_NS;
-    let start_ns = begin_ns + nanoseconds(plan.span.warmup);
-    let end_ns = start_ns + nanoseconds(plan.span.seconds);
+    let start_ns = begin_ns + nanoseconds(Duration::from_secs_f64(plan.span.warmup));
+    let end_ns = start_ns + nanoseconds(Duration::from_secs_f64(plan.span.seconds));
     members.tell(&format!("{begin_ns} {start_ns} {end_ns}"))?;
     let used = || {
         let processes = members.ids().chain(servers.ids());
@@ -148,8 +150,7 @@ fn judge(outcomes: &[Outcome], order: Order, plan: &Plan, busy: f64) -> Run {
         cpu_us_per_msg: rounded(busy * 1e6 / msgs_per_s.max(1.0), 1e4),
         latency_us: plan.rate.map(|_| Percentiles::worst(latencies.iter())),
         steal_percent: 0.0,
-        valid: reason.is_none(),
-        reason,
+        validity: Validity::of(reason),
     }
 }
 
@@ -178,10 +179,6 @@ fn sleep_until(at_ns: u64, interrupted: &AtomicBool) -> Result<(), Stop> {
     }
 }
 
-fn nanoseconds(seconds: f64) -> u64 {
-    u64::try_from(Duration::from_secs_f64(seconds).as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +197,7 @@ mod tests {
     fn a_run_is_as_good_as_its_worst_member() {
         let both = [member(100, "a"), member(90, "a")];
         let run = judge(&both, Order::PerPublisher, &plan(None), 0.9);
-        assert!(run.valid && run.latency_us.is_none(), "{run:?}");
+        assert!(run.validity.valid && run.latency_us.is_none(), "{run:?}");
         assert_eq!((run.msgs_per_s, run.cpu_us_per_msg), (90.0, 10_000.0));
         let paced = Outcome { latency_ns: vec![5_000, 7_000], ..member(100, "a") };
         let run = judge(&[paced, member(100, "a")], Order::Total, &plan(Some(50)), 0.1);
@@ -211,8 +208,8 @@ mod tests {
     fn what_counts_for_nothing_says_why() {
         let judged = |both: [Outcome; 2], rate| {
             let run = judge(&both, Order::Total, &plan(rate), 1.0);
-            assert!(!run.valid);
-            run.reason.unwrap()
+            assert!(!run.validity.valid);
+            run.validity.reason.unwrap()
         };
         assert!(judged([member(9, "a"), member(9, "b")], None).contains("different orders"));
         assert!(judged([member(9, "a"), member(9, "a")], Some(9)).contains("9 of 18"));

@@ -7,7 +7,7 @@ use crate::figures::Spread;
 
 /// Says on stderr what came of a round.
 pub(crate) fn progress(name: &str, [maximum, paced]: &[Run; 2], round: u32, rounds: u32) {
-    let told = match maximum.reason.as_ref().or(paced.reason.as_ref()) {
+    let told = match maximum.validity.reason.as_ref().or(paced.validity.reason.as_ref()) {
         Some(reason) => format!("NOT VALID: {reason}"),
         None => {
             let latency = paced.latency_us.unwrap_or_default();
@@ -41,9 +41,8 @@ pub(crate) fn write(document: &Document, out: &mut impl Write) -> io::Result<()>
 }
 
 fn write_cell(cell: &Cell, out: &mut impl Write) -> io::Result<()> {
-    if !cell.valid {
-        let reason = cell.reason.as_deref().unwrap_or("no run");
-        return writeln!(out, "{}: NOT VALID: {reason}", cell.name);
+    if !cell.validity.valid {
+        return writeln!(out, "{}: {}", cell.name, cell.validity);
     }
     writeln!(out, "{}", cell.name)?;
     let mut line = |what: &str, figures: &Figures, digits: [usize; 2]| {

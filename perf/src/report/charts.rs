@@ -31,7 +31,7 @@ impl<'a> Cells<'a> {
         let is_like = |result: &&CellResult| {
             let mut like = around.clone();
             varied(&mut like, &result.cell);
-            result.valid && like == result.cell
+            result.validity.valid && like == result.cell
         };
         self.0.iter().filter(is_like).collect()
     }
@@ -98,7 +98,7 @@ fn percentiles(cells: &Cells<'_>) -> Chart {
         );
         *cell == around && planned
     };
-    let found = cells.0.iter().filter(|result| result.valid && wanted(&result.cell));
+    let found = cells.0.iter().filter(|result| result.validity.valid && wanted(&result.cell));
     let mut lines = Vec::new();
     for (colour, result) in found.enumerate() {
         let figures = &result.figures;
@@ -291,7 +291,7 @@ mod tests {
     fn cells_that_are_not_valid_have_no_point() {
         let mut document = document();
         for result in &mut document.cells {
-            result.valid = false;
+            result.validity.valid = false;
         }
         assert!(all(&document).is_empty());
     }

@@ -6,11 +6,10 @@ mod svg;
 
 use std::fmt::Write as _;
 
-use scale::short;
 use svg::escape;
 
 use crate::environment::Environment;
-use crate::figures::Spread;
+use crate::figures::{Spread, short};
 use crate::matrix::document::{CellResult, Document, Options, Run};
 
 const STYLE: &str = include_str!("style.css");
@@ -18,7 +17,7 @@ const STYLE: &str = include_str!("style.css");
 /// The page.
 pub(crate) fn page(document: &Document) -> String {
     let mut to = String::new();
-    let valid = document.cells.iter().filter(|cell| cell.valid).count();
+    let valid = document.cells.iter().filter(|cell| cell.validity.valid).count();
     let _ = write!(
         to,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -41,13 +40,13 @@ pub(crate) fn page(document: &Document) -> String {
 
 fn environment(environment: &Environment, options: &Options, to: &mut String) {
     let Environment { kernel, cpu, cores, memory_mib, load_average, version, .. } = environment;
-    let commit = environment.commit.as_deref().unwrap_or("unknown");
+    let commit = environment.tree_commit.as_deref().unwrap_or("unknown");
     let Options { hosts, runs, seconds, warmup, .. } = options;
     let rows = [
         ("Processor", format!("{cpu}, {cores} cores")),
         ("Memory", format!("{memory_mib} MiB")),
         ("Kernel", kernel.clone()),
-        ("Program", format!("{version}, commit {commit}")),
+        ("Program", format!("{version}; its tree was at {commit} then")),
         ("Hosts", format!("{hosts} network namespaces on one bridge of this machine")),
         ("Each cell", format!("{runs} runs of {seconds} s after {warmup} s of load")),
         ("Load average before", format!("{load_average}")),
@@ -67,21 +66,24 @@ fn environment(environment: &Environment, options: &Options, to: &mut String) {
 }
 
 fn not_valid(cells: &[CellResult], to: &mut String) {
-    let mut told = cells.iter().filter(|cell| cell.reason.is_some() || !cell.valid).peekable();
+    let mut told = cells
+        .iter()
+        .filter(|cell| cell.validity.reason.is_some() || !cell.validity.valid)
+        .peekable();
     if told.peek().is_none() {
         return;
     }
     to.push_str("<h2>Runs that are not valid</h2><ul class=\"reasons\">");
     for cell in told {
-        let bad = cell.runs.iter().filter(|run| !run.valid).count()
-            + cell.floors.iter().filter(|run| !run.valid).count();
-        let what = if cell.valid { "counts all the same" } else { "counts for nothing" };
+        let bad = cell.runs.iter().filter(|run| !run.validity.valid).count()
+            + cell.floors.iter().filter(|run| !run.validity.valid).count();
+        let what = if cell.validity.valid { "counts all the same" } else { "counts for nothing" };
         let _ = write!(
             to,
             "<li><code>{}</code> {what}; not valid: {bad} of {} runs: {}</li>",
             escape(&cell.name),
             cell.runs.len() + cell.floors.len(),
-            escape(cell.reason.as_deref().unwrap_or("no run"))
+            escape(cell.validity.reason.as_deref().unwrap_or("no run"))
         );
     }
     to.push_str("</ul>");
@@ -104,8 +106,8 @@ fn table(cells: &[CellResult], to: &mut String) {
 
 fn row(cell: &CellResult, to: &mut String) {
     let name = escape(&cell.name);
-    if !cell.valid {
-        let reason = escape(cell.reason.as_deref().unwrap_or("no run"));
+    if !cell.validity.valid {
+        let reason = escape(cell.validity.reason.as_deref().unwrap_or("no run"));
         let _ = write!(
             to,
             "<tr class=\"bad\"><td>{name}\
@@ -156,21 +158,27 @@ pub(crate) mod tests {
     use crate::figures::Percentiles;
     use crate::matrix::document::{FloorRun, SCHEMA};
     use crate::matrix::plan;
+    use crate::result::Validity;
 
     /// A full matrix with made-up figures.
     pub(crate) fn document() -> Document {
         let cells = (1_u32..).zip(plan::full(8)).map(|(index, cell)| {
             let msgs_per_s = f64::from(index) * 1000.0;
             let latency_us = Percentiles::by(|quantile| 10.0 + quantile * 100.0);
-            let run =
-                Run { msgs_per_s, latency_us, cpu_us_per_msg: 0.5, valid: true, ..Run::default() };
-            let floor =
-                FloorRun { msgs_per_s: msgs_per_s * 1.5, valid: true, ..FloorRun::default() };
-            let floors = if cell.has_floor() { vec![floor] } else { Vec::new() };
-            CellResult::new(cell, None, vec![run], floors)
+            let validity = Validity::of(None);
+            let run = Run {
+                msgs_per_s,
+                latency_us,
+                cpu_us_per_msg: 0.5,
+                validity: validity.clone(),
+                ..Run::default()
+            };
+            let floor = FloorRun { msgs_per_s: msgs_per_s * 1.5, validity, ..FloorRun::default() };
+            let floors = if cell.has_floor() { vec![floor; 3] } else { Vec::new() };
+            CellResult::new(cell, None, vec![run; 3], floors)
         });
         let options =
-            Options { hosts: 8, quick: false, only: None, runs: 1, seconds: 1.0, warmup: 0.0 };
+            Options { hosts: 8, quick: false, only: None, runs: 3, seconds: 1.0, warmup: 0.0 };
         Document {
             schema: SCHEMA.to_owned(),
             environment: Environment::here(),

@@ -1,5 +1,7 @@
 //! Where a value is on an axis, and which values are written at it.
 
+use crate::figures::short;
+
 /// How values are laid out.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Scale {
@@ -93,27 +95,6 @@ fn log_ticks(min: f64, max: f64) -> Vec<(f64, String)> {
     ticks
 }
 
-/// A number in few characters: `1.5M`, `20k`, `0.25`.
-pub(crate) fn short(value: f64) -> String {
-    let (scaled, unit) = match value.abs() {
-        size if size >= 1e9 => (value / 1e9, "G"),
-        size if size >= 1e6 => (value / 1e6, "M"),
-        size if size >= 1e3 => (value / 1e3, "k"),
-        _ => (value, ""),
-    };
-    let digits = match scaled.abs() {
-        size if size >= 100.0 => 0,
-        size if size >= 10.0 => 1,
-        _ => 2,
-    };
-    let text = format!("{scaled:.digits$}");
-    let text = match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => &text,
-    };
-    format!("{text}{unit}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,11 +127,5 @@ mod tests {
     fn names_stand_in_the_middle_of_their_parts() {
         let scale = Scale::Names(vec!["a".to_owned(), "b".to_owned()]);
         assert_eq!(scale.ticks(), [(0.25, "a".to_owned()), (0.75, "b".to_owned())]);
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        let short = [0.0, 0.25, 12.0, 1350.0, 20_000.0, 1.5e6, 3e9].map(short);
-        assert_eq!(short, ["0", "0.25", "12", "1.35k", "20k", "1.5M", "3G"]);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::scale::{Scale, short};
+use super::scale::Scale;
+use crate::figures::short;
 
 const WIDTH: f64 = 620.0;
 const HEIGHT: f64 = 340.0;

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(value_parser = clap::value_parser!(u16).range(2..=64))]
     pub(crate) members: u16,
     /// Seconds of load.
-    #[arg(long, value_name = "S", default_value = "60", value_parser = load::seconds)]
+    #[arg(long, value_name = "S", default_value = "60", value_parser = load::some_seconds)]
     pub(crate) seconds: Duration,
     /// Messages of each member a second, at planned times.
     #[arg(long, value_name = "R", default_value = "20000")]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use roundel::{Configuration, ConfigurationKind, Incarnation, NodeId, RingId};
+use roundel::{Configuration, ConfigurationKind, Incarnation, MessageId, NodeId, RingId};
 
 use super::words::{Passage, Point, Ring, Told, numbers};
 use crate::order::chain;
@@ -75,14 +75,17 @@ impl History {
         self.told.push_back(Told::Configuration { ring: it.ring.into(), members });
     }
 
-    /// Takes a message that was originated in `ring`, in this life of its sender.
+    /// Takes a message that was originated in `ring`.
     pub(super) fn handle_message(
         &mut self,
         ring: RingId,
-        life: Incarnation,
+        id: MessageId,
         load: Load,
         payload: &[u8],
     ) {
+        if let Err(what) = load.check_sender(id.sender) {
+            return self.violation(what);
+        }
         let Some(current) = &mut self.current else {
             return self.violation(format!("{load:?} came before any configuration"));
         };
@@ -98,7 +101,7 @@ impl History {
         if point.count.is_multiple_of(CHECKPOINT) && current.transition.is_none() {
             self.told.push_back(Told::Checkpoint { ring: ring.into(), point });
         }
-        self.follow(life, load);
+        self.follow(id.incarnation, load);
     }
 
     /// EVS 6.3 and 4: a sender's messages come without a gap in a regular configuration, and
@@ -149,7 +152,8 @@ mod tests {
 
     fn message(history: &mut History, epoch: u64, sender: u32, counter: u64) {
         let load = Load { sender: NodeId(sender), counter, planned_ns: 0, lateness_ns: 0 };
-        history.handle_message(ring(epoch), Epoch(1), load, b"");
+        let id = MessageId { sender: NodeId(sender), incarnation: Epoch(1), counter };
+        history.handle_message(ring(epoch), id, load, b"");
     }
 
     fn violations(history: &mut History) -> Vec<String> {
@@ -199,6 +203,15 @@ mod tests {
         assert!(told.contains(&Told::Checkpoint { ring: ring(1).into(), point: regular }));
         assert!(told.contains(&Told::Passage(passage)));
         assert_eq!(history.place(), (ring(2).into(), Point::default()));
+    }
+
+    #[test]
+    fn a_message_that_comes_as_one_of_another_member_is_found() {
+        let mut history = begun();
+        let load = Load { sender: NodeId(2), counter: 0, planned_ns: 0, lateness_ns: 0 };
+        let id = MessageId { sender: NodeId(3), incarnation: Epoch(1), counter: 1 };
+        history.handle_message(ring(1), id, load, b"");
+        assert!(violations(&mut history)[0].contains("came as one of member 3"));
     }
 
     #[test]

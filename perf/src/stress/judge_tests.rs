@@ -1,6 +1,6 @@
 //! The judge, on what members tell that agree and that do not.
 
-use roundel::{Configuration, ConfigurationKind, Epoch, NodeId, RingId};
+use roundel::{Configuration, ConfigurationKind, Epoch, MessageId, NodeId, RingId};
 
 use super::history::History;
 use super::judge::Judge;
@@ -93,7 +93,8 @@ fn told_by(order: &[(u32, u64)]) -> Vec<Told> {
     for (sender, counter) in order {
         let (sender, counter) = (NodeId(*sender), *counter);
         let load = Load { sender, counter, planned_ns: 0, lateness_ns: 0 };
-        history.handle_message(ring(1), Epoch(1), load, b"payload");
+        let id = MessageId { sender: load.sender, incarnation: Epoch(1), counter: 1 };
+        history.handle_message(ring(1), id, load, b"payload");
     }
     history.handle_configuration(&configuration(ConfigurationKind::Transitional, 2));
     history.handle_configuration(&configuration(ConfigurationKind::Regular, 2));

@@ -14,6 +14,7 @@ use super::words::{LEAVE, STOP, Tally, Told};
 use crate::counters::Counters;
 use crate::exit::{Exit, fail};
 use crate::payload::Payload;
+use crate::start;
 use crate::talk::{orders, tell};
 use crate::usage::{cpu_ns, now_ns};
 
@@ -31,13 +32,9 @@ const BATCH_PACKETS: usize = 8;
 
 /// Publishes and receives until told to leave, or until standard input ends.
 pub(crate) fn run(args: &MemberArgs) -> Exit {
-    let builder = match args.member.builder() {
-        Ok(builder) => builder,
-        Err(error) => return fail(Exit::Usage, &error.to_string()),
-    };
-    let node = match builder.join() {
+    let node = match start::open(&args.member, |builder| builder.join()) {
         Ok(node) => node,
-        Err(error) => return fail(Exit::Failed, &error.to_string()),
+        Err(exit) => return exit,
     };
     let ended =
         orders().map_err(Into::into).and_then(|orders| Member::new(args, node).run(&orders));
@@ -103,7 +100,7 @@ impl Member {
             EventRef::Configuration(configuration) => history.handle_configuration(configuration),
             EventRef::Message(message) => {
                 let Some(Payload::Load(load)) = Payload::parse(message.payload) else { return };
-                history.handle_message(message.ring, message.id.incarnation, load, message.payload);
+                history.handle_message(message.ring, message.id, load, message.payload);
                 tally.delivered += 1;
                 tally.delivered_bytes += message.payload.len() as u64;
                 tally.own_delivered += u64::from(load.sender == me);

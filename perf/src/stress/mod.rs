@@ -18,6 +18,7 @@ mod source;
 mod watch;
 mod words;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use roundel::lan;
@@ -30,6 +31,7 @@ use scene::Scene;
 
 use crate::exit::{self, Exit, Stop, fail};
 use crate::figures::rounded;
+use crate::result::{Validity, written};
 
 /// Runs the load, and prints what was found.
 pub(crate) fn run(args: &Args) -> Exit {
@@ -40,27 +42,25 @@ pub(crate) fn run(args: &Args) -> Exit {
     reporter.begin(args);
     let ended = watch(args, &mut reporter, &mut summary);
     let (exit, reason) = match ended {
-        Err(Stop::Interrupted) => (Exit::Interrupted, Some("interrupted".to_owned())),
         Err(Stop::Failed(reason)) if reporter.has_findings() => (Exit::Violation, Some(reason)),
-        Err(Stop::Failed(reason)) => (Exit::Failed, Some(reason)),
+        Err(stop) => {
+            let (exit, reason) = stop.exit();
+            (exit, Some(reason))
+        }
         Ok(()) if reporter.has_findings() => (Exit::Violation, None),
         Ok(()) => (Exit::Ok, None),
     };
-    if let Some(reason) = &reason {
-        eprintln!("roundel-perf: not valid: {reason}");
-    }
-    (summary.valid, summary.reason) = (exit == Exit::Ok, reason);
-    let written = reporter.end(summary);
-    written.map_or_else(
-        |error| fail(Exit::Failed, &format!("the result cannot be written: {error}")),
-        |()| exit,
-    )
+    summary.validity = Validity { valid: exit == Exit::Ok, reason };
+    summary.validity.warn();
+    written(reporter.end(summary), exit)
 }
 
 /// Runs, and takes down what there is, however it ends. The hosts are gone afterwards.
 fn watch(args: &Args, reporter: &mut Reporter, summary: &mut Summary) -> Result<(), Stop> {
-    let interrupted = exit::interrupted().map_err(Stop::Failed)?;
-    let mut run = Run::new(args, Scene::new(args, reporter, interrupted)?);
+    let interrupted = exit::interrupted()?;
+    let scene = Scene::new(args, reporter, Arc::clone(&interrupted));
+    let scene = scene.map_err(|stop| stop.or_interrupted(&interrupted))?;
+    let mut run = Run::new(args, scene);
     let started = Instant::now();
     let ended = run.run();
     let Run { scene, crashes, partitions, .. } = run;
@@ -73,5 +73,5 @@ fn watch(args: &Args, reporter: &mut Reporter, summary: &mut Summary) -> Result<
     summary.totals = scene.watch.totals();
     summary.compared = scene.judge.compared();
     summary.worst_gap_ms = scene.watch.worst_gap_ms();
-    ended
+    ended.map_err(|stop| stop.or_interrupted(&interrupted))
 }

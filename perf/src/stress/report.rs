@@ -12,6 +12,7 @@ use super::watch::{MemberSample, Totals};
 use super::words::Ring;
 use crate::environment::Environment;
 use crate::figures::rounded;
+use crate::result::Validity;
 
 /// Name and version of the format.
 const SCHEMA: &str = "roundel.stress/1";
@@ -43,9 +44,8 @@ pub(super) struct Summary {
     pub(super) findings: Vec<String>,
     /// Findings beyond those.
     pub(super) more_findings: u64,
-    pub(super) valid: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
+    #[serde(flatten)]
+    pub(super) validity: Validity,
 }
 
 /// Says it.
@@ -170,8 +170,7 @@ impl Summary {
             last: Vec::new(),
             findings: Vec::new(),
             more_findings: 0,
-            valid: false,
-            reason: None,
+            validity: Validity::default(),
         }
     }
 
@@ -205,11 +204,7 @@ impl Summary {
         )?;
         self.last.iter().try_for_each(|sample| writeln!(out, "  {}", text_of(sample)))?;
         self.findings.iter().try_for_each(|what| writeln!(out, "  FOUND {what}"))?;
-        match &self.reason {
-            None if self.valid => writeln!(out, "valid"),
-            None => writeln!(out, "NOT VALID"),
-            Some(reason) => writeln!(out, "NOT VALID: {reason}"),
-        }
+        writeln!(out, "{}", self.validity)
     }
 }
 

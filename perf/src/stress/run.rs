@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
             Fault::Crash(host) => {
                 self.crashes += 1;
                 self.scene.reporter.fault("crash", &[*host]);
-                self.scene.fleet.kill(*host)?;
+                self.scene.fleet.kill(*host);
                 self.scene.look_until(Instant::now() + planned.lasts)?;
                 self.scene.reporter.fault("start", &[*host]);
                 self.scene.start(*host)?;

@@ -13,7 +13,7 @@ use super::report::Reporter;
 use super::watch::Watch;
 use super::words::{Ring, Told};
 use crate::exit::{Exit, Stop};
-use crate::fleet::{Fleet, Line};
+use crate::fleet::{Fleet, Word};
 
 /// Distance of the looks at the processes.
 const LOOK: Duration = Duration::from_secs(1);
@@ -128,8 +128,8 @@ impl<'a> Scene<'a> {
     /// Takes what members tell, looks at their processes and samples, until then.
     pub(super) fn look_until(&mut self, until: Instant) -> Result<(), Stop> {
         while Instant::now() < until {
-            if let Some(line) = self.fleet.next(until.min(self.look_at))? {
-                self.handle_line(line)?;
+            if let Some(word) = self.fleet.next(until.min(self.look_at))? {
+                self.handle_word(word)?;
             }
             let now = Instant::now();
             if now >= self.look_at {
@@ -157,8 +157,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn handle_line(&mut self, line: Line<Told>) -> Result<(), Stop> {
-        let Line { host, life, told } = line;
+    fn handle_word(&mut self, word: Word<Told>) -> Result<(), Stop> {
+        let Word { host, life, told } = word;
         let is_current = life == self.fleet.life(host);
         let Some(told) = told else {
             self.judge.handle_end(host);

@@ -10,7 +10,7 @@ use roundel::NodeId;
 use super::sender::{Pace, Sender, Shared};
 use super::wire::{Frame, HELLO, parse};
 use crate::exit::{Exit, fail};
-use crate::load::{Measured, Measurement};
+use crate::load::{Extras, Measured, Measurement};
 use crate::payload::{Load, Payload};
 use crate::peers::session::{Outcome, Word};
 use crate::usage::now_ns;
@@ -70,7 +70,7 @@ fn measure(args: &MemberArgs) -> Result<Outcome, String> {
         if now_ns >= end_ns {
             break;
         } else if now_ns >= start_ns && measurement.is_none() {
-            measurement = Some(Measurement::start(NodeId(args.id)));
+            measurement = Some(Measurement::start(NodeId(args.id), Extras::default()));
         }
         receiver.receive(|now_ns, load, payload| match &mut measurement {
             Some(measurement) => measurement.message(now_ns, load, payload),

@@ -35,12 +35,12 @@ pub(crate) struct Nats {
     host: u32,
 }
 
-/// The broker, or why there is none; works in a folder that is removed later.
-pub(crate) fn find(folder: &Path, members: u16) -> Result<Nats, Missing> {
+/// The broker, or why there is none; works in a folder that is removed later, with members that are
+/// this program.
+pub(crate) fn find(folder: &Path, program: &Path, members: u16) -> Result<Nats, Missing> {
     let missing = |reason| Missing { name: NAME, reason, fix: "apt-get install nats-server" };
     let version = tool::version("nats-server", "--version").map_err(missing)?;
-    let program = std::env::current_exe().map_err(|error| missing(error.to_string()))?;
-    let settings = SETTINGS.to_owned();
+    let (program, settings) = (program.to_owned(), SETTINGS.to_owned());
     let system = System { name: NAME, version, order: Order::PerPublisher, settings };
     Ok(Nats { system, program, folder: folder.to_owned(), host: u32::from(members) + 1 })
 }
