@@ -53,7 +53,8 @@ pub struct Batch {
 impl Batch {
     pub(crate) fn new(publisher: Publisher, service: Service) -> Self {
         let body_bytes = publisher.shared.body_bytes.load(Ordering::Relaxed);
-        Self { publisher, service, packer: Packer::new(body_bytes), waiting: None }
+        let packer = Packer::new(body_bytes, publisher.pad_packets);
+        Self { publisher, service, packer, waiting: None }
     }
 
     /// Messages pushed and not accepted yet.

@@ -15,7 +15,7 @@ use roundel_ring::ordering::Identity;
 use roundel_ring::params::Params;
 use roundel_ring::roster::{Endpoint, Member};
 use roundel_ring::wire::{MTU_MAX_BYTES, MTU_MIN_BYTES, frame_bytes_max};
-use roundel_transport::{Interface, Opened, Waker, open};
+use roundel_transport::{Interface, Opened, SocketKind, Waker, open};
 use tracing::warn;
 
 use crate::builder::{Builder, DriveMode, JoinError};
@@ -86,6 +86,8 @@ fn params(builder: &Builder, receive_frames_max: Option<u32>) -> Params {
     let mut params = builder.params.clone();
     let fitting = receive_frames_max.unwrap_or(u32::MAX);
     params.receive_packets = params.receive_packets.min(fitting);
+    // Without super-packets each frame leaves alone, however long.
+    params.pad_packets &= builder.gso && builder.socket == SocketKind::Udp;
     params
 }
 
@@ -140,9 +142,9 @@ fn assemble(
     let trace = trace_file(builder, identity.member)?;
     let traced = trace.is_some();
     let receive_frames_max = opened.data.receive_frames_max(frame_bytes_max(identity.mtu_bytes));
-    let Ends { worker, control, node } = connect(builder, opened, state, trace)?;
-    let control_bell = control.bells.control.clone();
     let params = params(builder, receive_frames_max);
+    let Ends { worker, control, node } = connect(builder, &params, opened, state, trace)?;
+    let control_bell = control.bells.control.clone();
     let message_bytes_max = params.message_bytes;
     let clock = Clock::new();
     let (_, now) = clock.now();
@@ -172,6 +174,7 @@ fn assemble(
 /// Makes the queues and bells, and gives each side its ends.
 fn connect(
     builder: &Builder,
+    params: &Params,
     opened: Opened,
     state: StateDir,
     trace: Option<TraceFile>,
@@ -195,8 +198,9 @@ fn connect(
         shared: Arc::clone(&shared),
         worker_bell: bells.worker.clone(),
         room: Room { bell: bells.room.clone(), waker: room },
-        message_bytes_max: builder.params.message_bytes,
+        message_bytes_max: params.message_bytes,
         queue_bytes_max: QUEUE_BYTES_MAX,
+        pad_packets: params.pad_packets,
     };
     let worker = worker::Port {
         link: opened.data,

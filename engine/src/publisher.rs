@@ -51,6 +51,7 @@ pub struct Publisher {
     pub(crate) room: Room,
     pub(crate) message_bytes_max: usize,
     pub(crate) queue_bytes_max: usize,
+    pub(crate) pad_packets: bool,
 }
 
 /// Where publishers wait for room.

@@ -49,23 +49,17 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// An empty backlog.
+    /// An empty backlog with room for what the bounds allow.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new(params: &Params) -> Self {
         Self {
-            queue: VecDeque::new(),
+            queue: VecDeque::with_capacity(params.backlog_messages),
             bytes: 0,
             fragmented: 0,
             accepted: 0,
             closed: false,
-            level: Level::new(),
+            level: Level::new(params.pad_packets),
         }
-    }
-
-    /// An empty backlog with room for `messages`.
-    #[must_use]
-    pub fn with_capacity(messages: usize) -> Self {
-        Self { queue: VecDeque::with_capacity(messages), ..Self::new() }
     }
 
     /// Takes messages and gives the counter of the first.
@@ -263,12 +257,6 @@ impl Backlog {
     }
 }
 
-impl Default for Backlog {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// A packet made from the backlog.
 #[derive(Debug)]
 pub struct Numbered {
@@ -298,7 +286,7 @@ mod tests {
 
     #[test]
     fn small_messages_of_one_service_share_a_packet() {
-        let mut backlog = Backlog::new();
+        let mut backlog = Backlog::new(&Params::default());
         for text in ["a", "", "ccc"] {
             accept(&mut backlog, Service::Agreed, text.as_bytes());
         }
@@ -313,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_large_message_is_cut_and_begins_again_on_a_new_ring() {
-        let mut backlog = Backlog::new();
+        let mut backlog = Backlog::new(&Params::default());
         let payload: Vec<u8> = (0..250_u8).collect();
         accept(&mut backlog, Service::Agreed, &payload);
         let mut arena = Arena::default();
@@ -328,7 +316,7 @@ mod tests {
     }
 
     fn accept_packed(backlog: &mut Backlog, payloads: &[&[u8]]) -> u64 {
-        let mut packer = Packer::new(1_000);
+        let mut packer = Packer::new(1_000, false);
         for payload in payloads {
             assert!(packer.push(payload));
         }
@@ -342,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_is_packed_already_is_not_copied() {
-        let mut backlog = Backlog::new();
+        let mut backlog = Backlog::new(&Params::default());
         assert_eq!(accept_packed(&mut backlog, &[b"abcd", b"efgh"]), 1);
         assert_eq!(accept(&mut backlog, Service::Agreed, b"ijkl"), 3);
         let Some(Pending { messages: Messages::Packed(packed), .. }) = backlog.queue.front() else {
@@ -357,7 +345,7 @@ mod tests {
 
     #[test]
     fn packed_and_single_messages_share_a_packet() {
-        let mut backlog = Backlog::new();
+        let mut backlog = Backlog::new(&Params::default());
         accept_packed(&mut backlog, &[b"a", b"b"]);
         accept(&mut backlog, Service::Agreed, b"c");
         accept_packed(&mut backlog, &[b"d"]);
@@ -368,7 +356,7 @@ mod tests {
 
     #[test]
     fn packets_of_mixed_messages_have_one_length() {
-        let (mut backlog, mut sent) = (Backlog::new(), Vec::new());
+        let (mut backlog, mut sent) = (Backlog::new(&Params::default()), Vec::new());
         for number in 0..2_000_u32 {
             let payload = vec![7; 20 + (number.wrapping_mul(2_654_435_761) >> 24) as usize % 100];
             accept(&mut backlog, Service::Agreed, &payload);
@@ -387,7 +375,7 @@ mod tests {
 
     #[test]
     fn what_was_packed_for_longer_packets_is_cut() {
-        let mut backlog = Backlog::new();
+        let mut backlog = Backlog::new(&Params::default());
         accept_packed(&mut backlog, &[b"abcd", b"a long one", b"efgh"]);
         let packets = drain(&mut backlog, 8);
         let firsts: Vec<u64> = packets.iter().map(|packet| packet.first_message).collect();
@@ -401,7 +389,7 @@ mod tests {
     #[test]
     fn a_full_backlog_gives_the_payload_back() {
         let params = Params { backlog_bytes: 20, ..Params::default() };
-        let mut backlog = Backlog::new();
+        let mut backlog = Backlog::new(&Params::default());
         let payload = Messages::from(Bytes::from_static(b"eight by"));
         for _ in 0..2 {
             backlog.accept(&params, Service::Agreed, payload.clone()).unwrap();

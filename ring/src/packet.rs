@@ -37,7 +37,7 @@ impl Fragment {
 /// What the body of a packet holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Content {
-    /// Whole messages, each behind its 16-bit length; then perhaps zeroes, up to an eighth of the
+    /// Whole messages, each behind its 16-bit length; then perhaps zeroes, up to a quarter of the
     /// body, that make frames in a row equally long.
     Messages {
         /// How many, at least one.

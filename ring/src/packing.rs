@@ -125,11 +125,12 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// A packer for bodies of at most `body_bytes_max`, fewer than 64 KiB.
+    /// A packer for bodies of at most `body_bytes_max`, fewer than 64 KiB; `pad` as
+    /// [`Params::pad_packets`](crate::params::Params::pad_packets).
     #[must_use]
-    pub fn new(body_bytes_max: usize) -> Self {
+    pub fn new(body_bytes_max: usize, pad: bool) -> Self {
         debug_assert!(body_bytes_max <= usize::from(u16::MAX), "a length is 16 bits");
-        Self { arena: Arena::default(), level: Level::new(), body_bytes_max, count: 0 }
+        Self { arena: Arena::default(), level: Level::new(pad), body_bytes_max, count: 0 }
     }
 
     /// Bounds what is packed from the next body on.
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
 
     fn packed(payloads: &[&[u8]]) -> Packed {
-        let mut packer = Packer::new(1_000);
+        let mut packer = Packer::new(1_000, false);
         for payload in payloads {
             assert!(packer.push(payload));
         }
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_body_takes_what_fits() {
-        let mut packer = Packer::new(10);
+        let mut packer = Packer::new(10, false);
         assert_eq!(packer.take(), None);
         assert!(!packer.push(b"123456789"), "a byte too much");
         assert!(packer.push(b"abc") && packer.push(b"def"));

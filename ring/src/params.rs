@@ -25,6 +25,9 @@ pub struct Params {
     pub retransmit_packets: u32,
     /// Packets that fit this member's receive buffer: the others send it no more in one rotation.
     pub receive_packets: u32,
+    /// Packets of messages that are nearly equally long are made equally long: for hosts whose
+    /// frames of one length leave together, as super-packets.
+    pub pad_packets: bool,
     /// Silence of a ring after which its token counts as lost.
     pub token_loss: Duration,
     /// Times that a token is retransmitted within `token_loss` at least: sooner at first where
@@ -63,6 +66,7 @@ impl Default for Params {
             accelerated_packets: 32,
             retransmit_packets: 64,
             receive_packets: 2048,
+            pad_packets: true,
             token_loss: Duration::from_millis(80),
             token_retransmits: 15,
             hold: Duration::from_millis(20),

@@ -333,6 +333,7 @@ impl Tunables {
             accelerated_packets: self.accelerated_window.unwrap_or(usual.accelerated_packets),
             retransmit_packets: self.retransmit_window.unwrap_or(usual.retransmit_packets),
             receive_packets: self.receive_window.unwrap_or(usual.receive_packets),
+            pad_packets: usual.pad_packets,
             token_loss,
             token_retransmits: self.token_retransmits.unwrap_or(usual.token_retransmits),
             hold: self.hold.unwrap_or_else(|| usual.hold.min(token_loss / 4)),

@@ -192,7 +192,7 @@ impl Ordering {
             },
             phase: Phase::Alone,
             waiting: None,
-            backlog: Backlog::with_capacity(params.backlog_messages),
+            backlog: Backlog::new(&params),
             arena: Arena::default(),
             outbox: VecDeque::with_capacity(outbox_frames(&params)),
             stream: VecDeque::with_capacity(params.window_packets + params.stream_packets),

@@ -51,7 +51,7 @@ impl Workload {
     pub(super) fn messages(&mut self, node: usize) -> (Service, Messages, u64) {
         let (service, first) = self.message(node);
         // Longer than any ring's: the backlog has to cut them.
-        let mut packer = Packer::new(PACKED_BYTES_MAX);
+        let mut packer = Packer::new(PACKED_BYTES_MAX, true);
         let packs = self.published[node].is_multiple_of(PACKED_EVERY) && packer.push(&first);
         if !packs {
             return (service, Messages::One(first), 1);

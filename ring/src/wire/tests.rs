@@ -230,8 +230,8 @@ fn bodies_that_do_not_fill_their_packet_are_refused() {
     assert_eq!(with(messages(2), &[0, 0]), Err(Malformed::Truncated));
     assert_eq!(with(Content::Fragment(Fragment::First), &[]), Err(Malformed::Range));
     assert_eq!(with(messages(1), &[0, 0]), Ok(()), "an empty message is a message");
-    assert_eq!(with(messages(1), b"\x06\0messag\0"), Ok(()), "an eighth of padding");
-    assert_eq!(with(messages(1), b"\x06\0messag\0\0"), Err(Malformed::Trailing), "more");
+    assert_eq!(with(messages(1), b"\x06\0messag\0\0"), Ok(()), "a little padding");
+    assert_eq!(with(messages(1), b"\x01\0m\0\0"), Err(Malformed::Trailing), "more");
     assert_eq!(with(messages(1), b"\x06\0messag\x01"), Err(Malformed::Trailing), "no zero");
 }
 
