@@ -30,6 +30,13 @@ pub(crate) enum IdleStep {
     Sleep,
 }
 
+/// A rest of the ring, in which nobody has anything to send, is polled through where rests usually
+/// are shorter than this: a sleep costs the wake-up.
+const REST_SHORT: Duration = Duration::from_micros(100);
+
+/// Rests count as no longer, so that a pause is soon forgotten.
+const REST_COUNTED_MAX: Duration = Duration::from_millis(1);
+
 /// A yield that takes longer gave the processor to a thread that computes: some take it for their
 /// whole slice, 3 ms by default.
 const YIELD_MAX: Duration = Duration::from_millis(1);
@@ -44,6 +51,9 @@ const CROWDED_MAX: Duration = Duration::from_millis(160);
 pub(crate) struct Idle {
     strategy: IdleStrategy,
     crowded: Option<Crowded>,
+    /// When the ring came to rest.
+    resting_since: Option<Instant>,
+    usual_rest: Duration,
 }
 
 /// Others compute on this thread's processor.
@@ -59,12 +69,18 @@ impl Idle {
     /// its like alone. So `Auto` sleeps there.
     pub(crate) fn new(strategy: IdleStrategy, is_realtime: bool) -> Self {
         let sleeps = is_realtime && strategy == IdleStrategy::Auto;
-        Self { strategy: if sleeps { IdleStrategy::Park } else { strategy }, crowded: None }
+        Self {
+            strategy: if sleeps { IdleStrategy::Park } else { strategy },
+            crowded: None,
+            resting_since: None,
+            usual_rest: REST_COUNTED_MAX,
+        }
     }
 
     /// The step at `now` when there was work at `worked_at` last; `at_rest` when the ring has
     /// nothing to do, so that its passing token is no traffic to poll for.
-    pub(crate) fn step(&self, worked_at: Instant, now: Instant, at_rest: bool) -> IdleStep {
+    pub(crate) fn step(&mut self, worked_at: Instant, now: Instant, at_rest: bool) -> IdleStep {
+        let rested = self.note_rest(now, at_rest);
         match self.strategy {
             IdleStrategy::Spin => IdleStep::Spin,
             IdleStrategy::Backoff => IdleStep::Yield,
@@ -72,9 +88,27 @@ impl Idle {
             IdleStrategy::Auto => {
                 let soon = now.saturating_duration_since(worked_at) < POLL_AFTER_TRAFFIC;
                 let crowded = self.crowded.is_some_and(|crowded| now < crowded.until);
-                if soon && !at_rest && !crowded { IdleStep::Yield } else { IdleStep::Sleep }
+                let over_soon = self.usual_rest < REST_SHORT && rested < 2 * REST_SHORT;
+                if soon && (!at_rest || over_soon) && !crowded {
+                    IdleStep::Yield
+                } else {
+                    IdleStep::Sleep
+                }
             }
         }
+    }
+
+    /// How long the ring has rested by now.
+    fn note_rest(&mut self, now: Instant, at_rest: bool) -> Duration {
+        if at_rest {
+            let since = *self.resting_since.get_or_insert(now);
+            return now.saturating_duration_since(since);
+        }
+        if let Some(since) = self.resting_since.take() {
+            let rest = now.saturating_duration_since(since).min(REST_COUNTED_MAX);
+            self.usual_rest = (self.usual_rest * 7 + rest) / 8;
+        }
+        Duration::ZERO
     }
 
     /// Lets other threads have the processor at `now`.
@@ -104,13 +138,36 @@ mod tests {
 
     #[test]
     fn auto_polls_after_traffic_and_then_sleeps() {
-        let idle = Idle::new(IdleStrategy::Auto, false);
+        let mut idle = Idle::new(IdleStrategy::Auto, false);
         let worked_at = Instant::now();
         let soon = worked_at + POLL_AFTER_TRAFFIC / 2;
         assert_eq!(idle.step(worked_at, soon, false), IdleStep::Yield);
         assert_eq!(idle.step(worked_at, soon, true), IdleStep::Sleep);
         let later = worked_at + POLL_AFTER_TRAFFIC * 2;
         assert_eq!(idle.step(worked_at, later, false), IdleStep::Sleep);
+    }
+
+    #[test]
+    fn short_rests_of_the_ring_are_polled_through() {
+        let mut idle = Idle::new(IdleStrategy::Auto, false);
+        let mut now = Instant::now();
+        // A rest of so long, and the step in its beginning.
+        let mut rest = |micros| {
+            let step = idle.step(now, now, true);
+            now += Duration::from_micros(micros);
+            idle.step(now, now, false);
+            step
+        };
+        assert_eq!(rest(30), IdleStep::Sleep, "not known to be short yet");
+        let steps: Vec<_> = (0..30).map(|_| rest(30)).collect();
+        assert_eq!(steps.last(), Some(&IdleStep::Yield));
+        rest(50_000);
+        assert_eq!(rest(30), IdleStep::Sleep, "a pause");
+        let steps: Vec<_> = (0..30).map(|_| rest(30)).collect();
+        assert_eq!(steps.last(), Some(&IdleStep::Yield));
+        assert_eq!(idle.step(now, now, true), IdleStep::Yield);
+        let later = now + 2 * REST_SHORT;
+        assert_eq!(idle.step(later, later, true), IdleStep::Sleep, "longer than usual");
     }
 
     #[test]
