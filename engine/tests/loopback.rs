@@ -131,8 +131,10 @@ fn fill(sender: &Node) -> usize {
 fn the_ring_waits_for_a_consumer_that_stands_still() {
     let state = tempfile::tempdir().unwrap();
     let name = cluster("slow");
-    let mut reader = join(&name, state.path(), 31);
-    let mut sleeper = join(&name, state.path(), 32);
+    // This is about who does not read: on a busy machine nobody is to be taken for dead.
+    let params = Params { token_loss: Duration::from_secs(2), ..Params::default() };
+    let [mut reader, mut sleeper] = [31, 32]
+        .map(|host| describe(&name, state.path(), host).params(params.clone()).join().unwrap());
     receive(&mut reader, |event| is_ring_of(event, 2));
     receive(&mut sleeper, |event| is_ring_of(event, 2));
     let sent = fill(&reader);
