@@ -13,8 +13,9 @@ use roundel_ring::id::Epoch;
 use roundel_ring::membership::{ControlDestination, Notice};
 use roundel_ring::roster::Endpoint;
 use roundel_transport::{ControlLink, Destination, Neighbours};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use crate::adaptation::Adaptation;
 use crate::clock::Clock;
 use crate::doorbell::Bells;
 use crate::shared::{EndReason, Shared};
@@ -30,6 +31,7 @@ pub(crate) struct Control {
     leaving: bool,
     /// When other members of this host were looked for last.
     looked_at: Option<Instant>,
+    adaptation: Adaptation,
 }
 
 /// What control carries for its half.
@@ -58,8 +60,9 @@ pub(crate) struct Disk {
 }
 
 impl Control {
-    pub(crate) const fn new(half: ControlHalf, port: Port, clock: Clock) -> Self {
-        Self { half, port, clock, leave_by: None, leaving: false, looked_at: None }
+    pub(crate) fn new(half: ControlHalf, port: Port, clock: Clock) -> Self {
+        let adaptation = Adaptation::default();
+        Self { half, port, clock, leave_by: None, leaving: false, looked_at: None, adaptation }
     }
 
     /// One bounded round of work; yields how much was done.
@@ -68,6 +71,7 @@ impl Control {
         let work = self.half.cycle(now, &mut self.port);
         self.see_to_leave(instant);
         self.look_for_neighbours(instant);
+        self.tell_of_adaptation(instant);
         if std::mem::take(&mut self.port.directed) {
             self.port.bells.worker.ring();
         }
@@ -93,6 +97,16 @@ impl Control {
     /// What this member's threads and application share.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.port.shared)
+    }
+
+    fn tell_of_adaptation(&mut self, now: Instant) {
+        let packets = self.port.shared.receive_packets.load(Ordering::Relaxed);
+        let change = if packets > 0 { self.adaptation.see(packets, now) } else { None };
+        match change {
+            Some(change) if change.is_for_worse() => warn!("{change}"),
+            Some(change) => info!("{change}"),
+            None => {}
+        }
     }
 
     fn look_for_neighbours(&mut self, now: Instant) {

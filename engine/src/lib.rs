@@ -28,6 +28,7 @@
 //! window and delivery, and a control thread that forms memberships; see `ENGINE.md`.
 #![forbid(unsafe_code)]
 
+mod adaptation;
 #[cfg(feature = "bare")]
 mod bare;
 mod batch;

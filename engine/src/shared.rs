@@ -1,6 +1,6 @@
 //! The few words that a member's threads and its application share besides the queues.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam::atomic::AtomicCell;
 use crossbeam::queue::ArrayQueue;
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) published_bytes: CachePadded<AtomicUsize>,
     /// What a packet of the running ring holds: the size that is worth packing to.
     pub(crate) body_bytes: AtomicUsize,
+    /// Packets that the others may send this member in a rotation; 0 until the worker has said.
+    pub(crate) receive_packets: AtomicU32,
     /// Nothing more is accepted.
     pub(crate) closed: AtomicBool,
     /// The worker is to leave behind the last of `published`.
@@ -77,6 +79,7 @@ impl Shared {
             published_bytes: CachePadded::new(AtomicUsize::new(0)),
             // Until the worker says: what fits every ring.
             body_bytes: AtomicUsize::new(body_bytes_max(MTU_MIN_BYTES)),
+            receive_packets: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             leave: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),

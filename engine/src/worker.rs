@@ -218,6 +218,8 @@ impl Worker {
                 self.half.handle_drops();
             }
         }
+        let receive_packets = self.half.ordering().receive_packets();
+        self.port.shared.receive_packets.store(receive_packets, Ordering::Relaxed);
         let link = self.link_values();
         self.port.shared.counters.publish(self.counters(), &link);
     }

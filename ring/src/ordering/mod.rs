@@ -328,6 +328,12 @@ impl Ordering {
         Ok(message)
     }
 
+    /// Packets that the others may send this member in one rotation, as adapted to its drops.
+    #[must_use]
+    pub const fn receive_packets(&self) -> u32 {
+        self.receive.packets()
+    }
+
     /// The kernel has dropped frames for want of room: the others shall send fewer at a time.
     pub fn handle_drops(&mut self) {
         self.receive.handle_drops();
