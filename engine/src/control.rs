@@ -157,6 +157,10 @@ impl Control {
     /// After a sleep.
     pub(crate) fn awake(&self) {
         self.port.bells.control.awake();
+    }
+
+    /// After a wait of another's for [`Control::fds`].
+    pub(crate) fn clear_wakes(&self) {
         self.port.link.waker().clear();
     }
 

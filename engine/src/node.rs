@@ -111,6 +111,9 @@ pub(crate) enum Drive {
 /// Longest wait before looking whether the member has ended.
 const RECV_POLL: Duration = Duration::from_millis(100);
 
+/// Longest wait at once: a point in time that far away can still be told.
+const WAIT_MAX: Duration = Duration::from_secs(3_600);
+
 /// What a leave takes beyond its deadline: announcements, and the threads' last sleep.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
 
@@ -264,6 +267,7 @@ impl Node {
     /// Waits until an event may be ready, at most `timeout`; may end early. In inline drive it
     /// does the member's work meanwhile.
     pub fn wait(&mut self, timeout: Duration) {
+        let timeout = timeout.min(WAIT_MAX);
         if let Drive::Inline { .. } = self.drive {
             let deadline = Instant::now() + timeout;
             loop {

@@ -202,6 +202,7 @@ impl Worker {
                 if let (Some(mine), Some(its)) = (self.prepare_sleep(now), control.prepare_sleep())
                 {
                     self.port.link.wait_besides(&control.fds(), mine.min(its).min(most));
+                    control.clear_wakes();
                 }
                 self.port.bells.worker.awake();
                 control.awake();

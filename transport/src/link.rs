@@ -171,8 +171,7 @@ impl DataLink {
         if self.inbox.is_waiting() {
             return;
         }
-        let next_at = self.inbox.impairment.as_ref().and_then(|it| it.next_at());
-        let due = next_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let due = self.fault_due();
         let timeout = match (timeout, due) {
             (Some(timeout), Some(due)) => Some(timeout.min(due)),
             (timeout, due) => timeout.or(due),
@@ -198,8 +197,7 @@ impl DataLink {
         if self.inbox.is_waiting() {
             return;
         }
-        let next_at = self.inbox.impairment.as_ref().and_then(|it| it.next_at());
-        let due = next_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let due = self.fault_due();
         let stalled = match &self.backend {
             Backend::Uring(uring) => uring.is_stalled(),
             Backend::Mmsg(mmsg) => mmsg.is_stalled(),
@@ -211,6 +209,12 @@ impl DataLink {
         let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         wait_for(&mut fds, Some(timeout));
         self.waker.clear();
+    }
+
+    /// How long until a delayed frame is to come, where faults delay some.
+    fn fault_due(&self) -> Option<Duration> {
+        let next_at = self.inbox.impairment.as_ref().and_then(|it| it.next_at());
+        next_at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// Ends waits of this link, from any thread.
