@@ -70,6 +70,7 @@ pub use roundel_ring::params::Params;
 pub use roundel_ring::service::Service;
 #[cfg(feature = "lan")]
 pub use roundel_transport::lan;
+pub use roundel_transport::set_slice;
 #[cfg(feature = "bare")]
 pub use roundel_transport::{Counters, DataLink, Destination, Frame, KernelDrops};
 pub use roundel_transport::{Interface, Io, IoInUse, NotFree, RawProtocol, SocketKind, Wanted};

@@ -1,8 +1,10 @@
 //! Where and how a member's threads run: processors, priority, memory.
 
+use std::time::Duration;
+
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// On which processors the threads run.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -77,11 +79,22 @@ fn effective_capabilities(status: &str) -> u64 {
 }
 
 /// What is wanted of the system for a member.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Placement {
     pub(crate) pin: Pin,
     pub(crate) realtime: Option<u8>,
+    pub(crate) slice: Duration,
     pub(crate) lock_memory: bool,
+}
+
+/// The least that Linux has. A member's threads compute for microseconds at a time; with the
+/// system's slice, some 3 ms, they wait for others as long as somebody who computes for that.
+pub(crate) const SLICE_DEFAULT: Duration = Duration::from_micros(100);
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self { pin: Pin::Auto, realtime: None, slice: SLICE_DEFAULT, lock_memory: false }
+    }
 }
 
 /// One thread's part of it.
@@ -89,6 +102,7 @@ pub(crate) struct Placement {
 pub(crate) struct Place {
     cpu: Option<usize>,
     realtime: Option<u8>,
+    slice: Duration,
 }
 
 impl Placement {
@@ -134,7 +148,7 @@ impl Placement {
             }
         };
         // One priority: with a lower one the other half would wait while this one polls.
-        [worker, control].map(|cpu| Place { cpu, realtime: self.realtime })
+        [worker, control].map(|cpu| Place { cpu, realtime: self.realtime, slice: self.slice })
     }
 }
 
@@ -145,6 +159,11 @@ impl Place {
             && !core_affinity::set_for_current(core_affinity::CoreId { id })
         {
             warn!("cannot be pinned to processor {id}; it runs anywhere; fix: name another");
+        }
+        if !self.slice.is_zero()
+            && let Err(error) = roundel_transport::set_slice(self.slice)
+        {
+            debug!("no slices of {:?}: {error}; it has those of the system", self.slice);
         }
         if let Some(priority) = self.realtime
             && let Err(error) = roundel_transport::set_realtime(priority)

@@ -46,5 +46,5 @@ pub use notice::{Notice, UringError};
 pub use open::{OpenError, Opened, open};
 pub use raw::{NotFree, RawProtocol};
 pub use settings::{Io, IoInUse, MemoryBounds, Mode, Settings, SocketKind};
-pub use sys::thread::set_realtime;
+pub use sys::thread::{set_realtime, set_slice};
 pub use waker::Waker;

@@ -36,6 +36,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "receive-timeout",
     "receive-window",
     "retransmit-window",
+    "slice",
     "slow-consumer",
     "socket",
     "state-dir",

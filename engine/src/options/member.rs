@@ -12,7 +12,7 @@ use super::values::{self, Peer};
 use crate::builder::Builder;
 use crate::idle::IdleStrategy;
 use crate::node::Node;
-use crate::placement::{Pin, Placement};
+use crate::placement::{Pin, Placement, SLICE_DEFAULT};
 use crate::worker::SlowConsumer;
 
 /// Options that do not go together.
@@ -101,6 +101,9 @@ pub struct MemberOptions {
     /// Real-time priority of the worker and control, 1 to 99; needs a processor for each worker.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=99))]
     realtime: Option<u8>,
+    /// Slices of the processor for the worker and control, 0s for the system's [default: 100us].
+    #[arg(long, value_name = "D", value_parser = values::duration)]
+    slice: Option<Duration>,
     /// Lock all memory of the process, so that none is paged out.
     #[arg(long)]
     lock_memory: bool,
@@ -262,6 +265,7 @@ impl MemberOptions {
         builder.placement = Placement {
             pin: self.pin.clone(),
             realtime: self.realtime,
+            slice: self.slice(),
             lock_memory: self.lock_memory,
         };
         builder.busy_poll = self.busy_poll.unwrap_or_default();
@@ -283,6 +287,12 @@ impl MemberOptions {
     #[must_use]
     pub fn interface(&self) -> Wanted {
         self.interface.clone().unwrap_or_default()
+    }
+
+    /// Slices of the processor; zero for those of the system.
+    #[must_use]
+    pub fn slice(&self) -> Duration {
+        self.slice.unwrap_or(SLICE_DEFAULT)
     }
 
     /// The cluster's name.

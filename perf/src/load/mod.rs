@@ -53,6 +53,12 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(interrupted) => interrupted,
         Err(stop) => return stop.fail(),
     };
+    // This thread's, and so that of the sender, which it starts: as a member's threads have them.
+    if !args.member.slice().is_zero()
+        && let Err(error) = roundel::set_slice(args.member.slice())
+    {
+        eprintln!("slices of the processor as the system has them: {error}");
+    }
     let node = match start::open(&args.member, |builder| builder.drive(args.drive.into()).join()) {
         Ok(node) => node,
         Err(exit) => return exit,
