@@ -32,6 +32,8 @@ pub(crate) struct Control {
     /// When other members of this host were looked for last.
     looked_at: Option<Instant>,
     adaptation: Adaptation,
+    /// When the sockets are looked at next by a thread that has other work.
+    look_at: Instant,
 }
 
 /// What control carries for its half.
@@ -61,8 +63,16 @@ pub(crate) struct Disk {
 
 impl Control {
     pub(crate) fn new(half: ControlHalf, port: Port, clock: Clock) -> Self {
-        let adaptation = Adaptation::default();
-        Self { half, port, clock, leave_by: None, leaving: false, looked_at: None, adaptation }
+        Self {
+            half,
+            port,
+            leave_by: None,
+            leaving: false,
+            looked_at: None,
+            adaptation: Adaptation::default(),
+            look_at: clock.now().0,
+            clock,
+        }
     }
 
     /// One bounded round of work; yields how much was done.
@@ -75,6 +85,18 @@ impl Control {
         if std::mem::take(&mut self.port.directed) {
             self.port.bells.worker.ring();
         }
+        work
+    }
+
+    /// A cycle at `now` if there is a reason for one, in a thread that has other work: a look at
+    /// the sockets is a call for each.
+    pub(crate) fn cycle_if_due(&mut self, now: Instant) -> usize {
+        if now < self.look_at && !self.has_news() {
+            return 0;
+        }
+        let work = self.cycle();
+        let most = if work > 0 { Duration::ZERO } else { LOOK_INTERVAL };
+        self.look_at = now + self.time_left().map_or(most, |left| left.min(most));
         work
     }
 
@@ -145,13 +167,17 @@ impl Control {
     /// Before a sleep: how long it may last, `None` when there is something to do.
     pub(crate) fn prepare_sleep(&self) -> Option<Duration> {
         self.port.bells.control.prepare_sleep();
-        let stop = self.port.shared.stop.load(Ordering::Acquire)
-            || self.port.shared.abandoned.load(Ordering::Acquire);
-        let reports = !self.port.reports.is_empty() || !self.port.disk.written.is_empty();
-        if stop || reports || !self.port.leaves.is_empty() {
+        if self.has_news() {
             return None;
         }
         Some(self.time_left().map_or(SLEEP_MAX, |left| left.min(SLEEP_MAX)))
+    }
+
+    /// Something came for it otherwise than by a socket.
+    fn has_news(&self) -> bool {
+        let Port { shared, reports, disk, leaves, .. } = &self.port;
+        let stop = shared.stop.load(Ordering::Acquire) || shared.abandoned.load(Ordering::Acquire);
+        stop || !reports.is_empty() || !disk.written.is_empty() || !leaves.is_empty()
     }
 
     /// After a sleep.
@@ -172,6 +198,9 @@ impl Control {
 
 /// Longest sleep: bounds how late a stop is noticed whatever else happens.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// How often a busy thread looks at the sockets: far less than any timer of a membership.
+const LOOK_INTERVAL: Duration = Duration::from_micros(200);
 
 /// How often other members of this host are looked for: until then they do not hear this one.
 const LOOK_FOR_NEIGHBOURS: Duration = Duration::from_millis(250);

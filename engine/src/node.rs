@@ -312,7 +312,7 @@ impl Node {
     /// done. Only in inline drive is there work to do.
     pub fn poll(&mut self) -> usize {
         let Drive::Inline { worker, control } = &mut self.drive else { return 0 };
-        let work = worker.cycle() + control.cycle();
+        let work = worker.cycle() + control.cycle_if_due(worker.seen_at());
         if self.publisher.shared.stop.load(Ordering::Acquire) {
             worker.finish();
             self.drive = Drive::Ended;

@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     slow_consumer: SlowConsumer,
     /// Since when the application's queue has been full.
     full_since: Option<Instant>,
+    /// When the last cycle began.
+    seen_at: Instant,
     worked_at: Instant,
     published_at: Instant,
     /// What the kernel had dropped when it was asked last: a call for each socket.
@@ -100,6 +102,7 @@ impl Worker {
             idle,
             slow_consumer,
             full_since: None,
+            seen_at: now,
             worked_at: now,
             published_at: now,
             drops: KernelDrops::default(),
@@ -112,6 +115,7 @@ impl Worker {
     /// One bounded round of work; yields how much was done.
     pub(crate) fn cycle(&mut self) -> usize {
         let (instant, now) = self.clock.now();
+        self.seen_at = instant;
         self.port.link.receive(instant);
         let work = self.half.cycle(now, &mut self.port);
         self.tokens.see(self.half.ordering().counters(), instant, &self.port.shared.rotations);
@@ -126,6 +130,11 @@ impl Worker {
             self.publish_counters(instant);
         }
         work
+    }
+
+    /// When the last cycle began.
+    pub(crate) const fn seen_at(&self) -> Instant {
+        self.seen_at
     }
 
     /// The thread: cycles until it is told to stop.

@@ -78,6 +78,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "output",
     "quick",
     "rate",
+    "receive",
     "runs",
     "seed",
     "senders",

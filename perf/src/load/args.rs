@@ -59,6 +59,9 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     pub(crate) drive: Drive,
+    /// How the receiving thread waits for events: sleeps, or polls with a yield.
+    #[arg(long, value_name = "wait|poll", default_value = "wait", hide_possible_values = true)]
+    pub(crate) receive: Receive,
     /// One JSON object on one line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -89,6 +92,13 @@ impl From<Drive> for DriveMode {
             Drive::Inline => Self::Inline,
         }
     }
+}
+
+/// How a receiving thread waits.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Receive {
+    Wait,
+    Poll,
 }
 
 /// Who sends.

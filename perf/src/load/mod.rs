@@ -16,7 +16,7 @@ use bytes::Bytes;
 use roundel::{EventRef, Node, Publisher, Service, TryPublishError};
 
 pub(crate) use args::{Args, Senders, seconds, size, some_seconds};
-use args::{Drive, Rate};
+use args::{Drive, Rate, Receive};
 use course::{Course, Cue, Outcome, Phase, Run};
 use measure::Pledge;
 pub(crate) use measure::{Extras, Measured, Measurement};
@@ -134,10 +134,10 @@ impl<'a> Member<'a> {
             } else if now > self.deadline {
                 self.course.handle_timeout();
             }
-            if idle {
+            if idle && self.args.receive == Receive::Wait {
                 self.node.wait(rest);
-            } else {
-                self.node.poll();
+            } else if self.node.poll() == 0 && idle {
+                std::thread::yield_now();
             }
         }
         // First, so that a sender that waits for room is told that there will be none.
