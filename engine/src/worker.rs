@@ -29,6 +29,9 @@ use crate::trace_file::TraceFile;
 /// How often the counters are published while there is traffic.
 const PUBLISH_COUNTERS: Duration = Duration::from_millis(10);
 
+/// How often the kernel is asked what it dropped while no data comes.
+const QUIET_DROPS: Duration = Duration::from_millis(500);
+
 /// What a worker does about an application that does not read.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum SlowConsumer {
@@ -56,6 +59,7 @@ pub(crate) struct Worker {
     /// What the kernel had dropped when it was asked last: a call for each socket.
     drops: KernelDrops,
     drops_at: Instant,
+    drops_received: u64,
     /// The ring whose members are the link's peers.
     peers_of: Option<RingId>,
     tokens: TokenWatch,
@@ -107,6 +111,7 @@ impl Worker {
             published_at: now,
             drops: KernelDrops::default(),
             drops_at: now,
+            drops_received: 0,
             peers_of: None,
             tokens: TokenWatch::default(),
         }
@@ -221,8 +226,10 @@ impl Worker {
 
     fn publish_counters(&mut self, now: Instant) {
         self.published_at = now;
-        if now.saturating_duration_since(self.drops_at) >= PUBLISH_COUNTERS {
-            self.drops_at = now;
+        let received = self.counters().packets_received;
+        let interval = if received == self.drops_received { QUIET_DROPS } else { PUBLISH_COUNTERS };
+        if now.saturating_duration_since(self.drops_at) >= interval {
+            (self.drops_at, self.drops_received) = (now, received);
             let drops = self.port.link.kernel_drops();
             if drops != std::mem::replace(&mut self.drops, drops) {
                 self.half.handle_drops();

@@ -177,11 +177,14 @@ impl DataLink {
             (timeout, due) => timeout.or(due),
         };
         match &mut self.backend {
-            Backend::Uring(uring) => {
-                if let Err(failure) = uring.wait(timeout) {
+            Backend::Uring(uring) => match uring.wait(timeout) {
+                Ok(true) => {}
+                // The timeout ended it, so the call that clears the waker is saved.
+                Ok(false) => return,
+                Err(failure) => {
                     self.degrade(&failure);
                 }
-            }
+            },
             Backend::Mmsg(mmsg) => mmsg.wait(&self.waker, timeout),
             Backend::Memory(_) => {
                 let mut fds = [PollFd::new(self.waker.as_fd(), PollFlags::POLLIN)];

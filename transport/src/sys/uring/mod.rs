@@ -233,10 +233,11 @@ impl Uring {
         Ok(())
     }
 
-    /// Blocks until there is something to receive, a wake, or the end of `timeout`.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
+    /// Blocks until there is something to receive, a wake, or the end of `timeout`; false for the
+    /// latter.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Failure> {
         if std::mem::take(&mut self.is_woken) || self.ring.has_completions() {
-            return Ok(());
+            return Ok(true);
         }
         let timeout = if self.is_stalled() {
             Some(timeout.map_or(STALL, |timeout| timeout.min(STALL)))
@@ -244,7 +245,8 @@ impl Uring {
             timeout
         };
         self.arm_waker();
-        self.enter(1, timeout)
+        self.enter(1, timeout)?;
+        Ok(self.ring.has_completions())
     }
 
     /// Whether something is not received, for want of memory.
