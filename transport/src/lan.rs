@@ -65,6 +65,21 @@ pub struct Lan {
     hosts: u32,
 }
 
+/// What the links of a network carry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkRate {
+    /// Each way, in Mbit/s of Ethernet.
+    pub mbit_per_s: u32,
+    /// What the switch keeps for each port at most, in bytes; it drops the rest.
+    pub port_buffer_bytes: u32,
+}
+
+/// What a link takes at once: the longest super-packet, which is not cut here.
+const BURST_BYTES: u32 = 70_000;
+
+/// What a host keeps for its link: more than a member's socket does.
+const HOST_BUFFER_BYTES: u32 = 64 << 20;
+
 /// Why no network can be made here, with the fix, if so.
 #[must_use]
 pub fn missing() -> Option<&'static str> {
@@ -184,6 +199,26 @@ impl Lan {
         self.hosts().try_for_each(|host| nft(&self.namespace(host), &table))
     }
 
+    /// From now on each link carries so much; `None` for as much as the machine can.
+    ///
+    /// # Errors
+    /// That the kernel refuses it.
+    pub fn set_rate(&self, rate: Option<LinkRate>) -> Result<(), LanError> {
+        let queue = |buffer_bytes: fn(LinkRate) -> u32| match rate {
+            None => "noqueue".to_owned(),
+            Some(rate) => format!(
+                "tbf rate {}mbit burst {BURST_BYTES} limit {}",
+                rate.mbit_per_s,
+                buffer_bytes(rate)
+            ),
+        };
+        let (port, host) = (queue(|rate| rate.port_buffer_bytes), queue(|_| HOST_BUFFER_BYTES));
+        let ports = self.hosts().map(|host| format!("qdisc replace dev p{host} root {port}\n"));
+        tc(&self.bridge(), &ports.collect::<String>())?;
+        let line = format!("qdisc replace dev eth0 root {host}\n");
+        self.hosts().try_for_each(|host| tc(&self.namespace(host), &line))
+    }
+
     /// From now on only hosts of one group reach each other.
     ///
     /// # Errors
@@ -256,6 +291,12 @@ fn ip(namespace: Option<&str>, lines: &str) -> Result<(), LanError> {
     }
     command.args(["-batch", "-"]);
     feed("ip", command, lines)
+}
+
+fn tc(namespace: &str, lines: &str) -> Result<(), LanError> {
+    let mut command = Command::new("tc");
+    command.args(["-n", namespace, "-batch", "-"]);
+    feed("tc", command, lines)
 }
 
 fn nft(namespace: &str, rules: &str) -> Result<(), LanError> {
@@ -353,6 +394,9 @@ mod tests {
         let lan = Lan::new(2).unwrap();
         lan.set_mtu(9000).unwrap();
         lan.lose(1).unwrap();
+        let rate = LinkRate { mbit_per_s: 100, port_buffer_bytes: 200_000 };
+        lan.set_rate(Some(rate)).unwrap();
+        lan.set_rate(None).unwrap();
         let prefix = lan.prefix.clone();
         let mut sleeper = lan.command(2, Path::new("sleep")).arg("60").spawn().unwrap();
         assert!(namespaces().iter().any(|name| name.starts_with(&prefix)));
