@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
+
 use crate::exit::Stop;
 
 /// Longest wait between two looks at whether to stop.
@@ -128,10 +130,20 @@ impl Children {
         self.said.recv_timeout(patience).ok()
     }
 
-    /// Waits for a line of each.
+    /// Waits for a line of JSON of each.
     ///
     /// # Errors
-    /// That one ended or said nothing in time, or that it was all interrupted.
+    /// That one ended, said nothing in time or something else, or that it was all interrupted.
+    pub(crate) fn words<T: DeserializeOwned>(
+        &mut self,
+        interrupted: &AtomicBool,
+        patience: Duration,
+    ) -> Result<Vec<T>, Stop> {
+        let lines = self.lines(interrupted, patience)?;
+        lines.iter().map(|line| parse(line)).collect()
+    }
+
+    /// The same of a line of anything.
     pub(crate) fn lines(
         &mut self,
         interrupted: &AtomicBool,
@@ -171,6 +183,13 @@ impl Children {
         }
         Ok(lines.into_values().collect())
     }
+}
+
+fn parse<T: DeserializeOwned>(line: &str) -> Result<T, Stop> {
+    let word = serde_json::from_str(line);
+    word.map_err(|error| {
+        Stop::Failed(format!("a member said what it should not: {error} in {line}"))
+    })
 }
 
 /// A copy of this program in a folder, to be started from there: a build may replace the file from
@@ -221,6 +240,17 @@ mod tests {
         assert_eq!(children.ids().map(|(host, _)| host).collect::<Vec<_>>(), [1, 2]);
         children.tell("heard").unwrap();
         assert_eq!(children.lines(&on, Duration::from_secs(20)).unwrap(), ["1 heard", "2 heard"]);
+    }
+
+    #[test]
+    fn what_is_said_is_understood_or_told() {
+        let (mut children, on) = (Children::new(), AtomicBool::new(false));
+        for (host, number) in [(1, 3), (2, 4)] {
+            children.start(host, &mut shell(&format!("echo {number}"))).unwrap();
+        }
+        assert_eq!(children.words::<u8>(&on, Duration::from_secs(20)).unwrap(), [3, 4]);
+        let Err(Stop::Failed(reason)) = parse::<u8>("no number") else { panic!("a number") };
+        assert!(reason.contains("no number"), "{reason}");
     }
 
     #[test]

@@ -15,20 +15,26 @@ pub(crate) struct Environment {
     pub(crate) cpu: String,
     pub(crate) cores: usize,
     pub(crate) memory_mib: u64,
-    /// Of processes that wait for a processor, over the last minute, before the matrix began.
+    /// Of processes that wait for a processor, over the minute before.
     pub(crate) load_average: f64,
     pub(crate) version: String,
     /// Of the tree that the program was built in, as it is when it measures and not when it was
     /// built, if it is still there: with `-dirty` when files differ from it.
-    #[serde(alias = "commit")]
+    #[serde(alias = "commit", skip_serializing_if = "Option::is_none")]
     pub(crate) tree_commit: Option<String>,
     /// Assertions on or optimisations off make figures that count for nothing.
     pub(crate) debug_assertions: bool,
 }
 
 impl Environment {
-    /// This machine, now.
+    /// This machine and this program's tree, now.
     pub(crate) fn here() -> Self {
+        Self { tree_commit: tree_commit(), ..Self::of_member() }
+    }
+
+    /// The same without the tree: for members, of which several end at once and should not keep
+    /// the processors of the others busy with it.
+    pub(crate) fn of_member() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".into());
@@ -43,7 +49,7 @@ impl Environment {
             memory_mib: kib.unwrap_or(0) / 1024,
             load_average: load.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            tree_commit: tree_commit(),
+            tree_commit: None,
             debug_assertions: cfg!(debug_assertions),
         }
     }

@@ -109,6 +109,12 @@ impl Spread {
         let (upper, lower) = (values.len() / 2, (values.len() - 1) / 2);
         Self { median: f64::midpoint(values[lower], values[upper]), min: *min, max: *max }
     }
+
+    /// The same in another unit.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        let Self { median, min, max } = self;
+        Self { median: median * factor, min: min * factor, max: max * factor }
+    }
 }
 
 /// The least; 0 when there are none.

@@ -10,6 +10,7 @@ mod failover;
 mod figures;
 mod fleet;
 mod floor;
+mod latencies;
 mod load;
 mod matrix;
 mod order;

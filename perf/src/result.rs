@@ -35,6 +35,17 @@ impl Validity {
     }
 }
 
+/// How many count.
+pub(crate) fn valid<'a>(all: impl Iterator<Item = &'a Validity>) -> usize {
+    all.filter(|validity| validity.valid).count()
+}
+
+/// Whether more than half of them count.
+pub(crate) fn most<'a>(all: impl ExactSizeIterator<Item = &'a Validity>) -> bool {
+    let half = all.len() / 2;
+    valid(all) > half
+}
+
 impl fmt::Display for Validity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.valid, &self.reason) {
@@ -96,6 +107,9 @@ mod tests {
         let null = r#"{"rate":null,"valid":true,"reason":null}"#;
         assert!(serde_json::from_str::<Whole>(null).unwrap().validity.valid);
         assert_eq!(lost.to_string(), "NOT VALID: lost");
+        let (good, bad) = (Validity::of(None), lost.clone());
+        assert!(most([&good, &bad, &good].into_iter()) && !most([&good, &bad].into_iter()));
+        assert_eq!((valid([&good, &bad, &good].into_iter()), most([].into_iter())), (2, false));
         let part = Validity { valid: true, ..lost };
         assert_eq!(part.to_string(), "valid");
     }

@@ -1,29 +1,25 @@
 //! One round of faults on hosts of its own. Needs root. Nothing here is about how fast.
+#![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
-use std::io::Write as _;
+mod support;
+
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
-
-/// One ring at a time: each keeps several processors busy.
-static ALONE: Mutex<()> = Mutex::new(());
+use support::{alone, is_skipped, perf};
 
 #[test]
 fn one_round_of_every_fault() {
-    if let Some(reason) = roundel::lan::missing() {
-        // Not `eprintln!`, which the test harness swallows.
-        let _ = writeln!(std::io::stderr(), "one_round_of_every_fault skipped: {reason}");
+    if is_skipped("one_round_of_every_fault") {
         return;
     }
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roundel-perf"));
-    let output = command.args(["failover", "--runs", "1", "--json"]).output().unwrap();
+    let _alone = alone();
+    let output = perf(&["failover", "--runs", "1", "--json"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result["schema"], "roundel.failover/1");
@@ -40,22 +36,21 @@ fn one_round_of_every_fault() {
 #[test]
 fn what_cannot_be_used_is_refused() {
     for args in [["failover", "--rate", "999"], ["failover-member", "--rate", "0"]] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roundel-perf"));
-        let output = command.args(args).output().unwrap();
+        let output = perf(&args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }
 }
 
 #[test]
 fn an_interrupt_is_told_from_a_failure() {
-    if roundel::lan::missing().is_some() {
+    if is_skipped("an_interrupt_is_told_from_a_failure") {
         return;
     }
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     // The first moments are those of the tools that make the network.
     for wait in [60, 1500] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roundel-perf"));
-        command.args(["failover", "--hosts", "9", "--json"]).process_group(0);
+        let mut command = perf(&["failover", "--hosts", "9", "--json"]);
+        command.process_group(0);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         sleep(Duration::from_millis(wait));
         killpg(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();

@@ -82,8 +82,14 @@ fn at_planned_times_safe_and_in_fragments() {
         "20KiB",
         "--service",
         "safe",
+        "--histogram",
     ];
-    assert_one_order(&three("rate", 41, &options), 20 << 10, "safe", true);
+    let outputs = three("rate", 41, &options);
+    assert_one_order(&outputs, 20 << 10, "safe", true);
+    for output in &outputs {
+        let histogram = &result(output)["latency_histogram"];
+        assert!(histogram.as_str().unwrap().starts_with("HISTFAA"), "V2, deflated: {histogram}");
+    }
 }
 
 #[test]
@@ -104,6 +110,7 @@ fn one_sender() {
     assert_one_order(&outputs, 1350, "agreed", true);
     let from_others = result(&outputs[0])["latency_others_us"]["max"].as_f64();
     assert_eq!(from_others, Some(0.0), "the lowest id alone sends");
+    assert!(result(&outputs[0]).get("latency_histogram").is_none(), "nobody asked");
 }
 
 #[test]

@@ -2,36 +2,27 @@
 //! is about how fast.
 #![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
+mod support;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
-
-/// One matrix at a time: each keeps several processors busy.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn perf(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_roundel-perf")).args(args).output().unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
+use support::{alone, is_skipped, lines, perf};
 
 /// Measures a throughput and a rate, and gives what was written.
-fn measure(output: &Path) -> (Value, String) {
+fn measure(output: &Path, failover_rounds: &str) -> (Value, String) {
     let file = output.to_str().unwrap();
     let args = ["matrix", "--quick", "--hosts", "3", "--only", "rate=1000", "--runs", "1"];
-    let ended = perf(&[&args[..], &["--seconds", "0.2", "--json", "--output", file]].concat());
+    let options = ["--seconds", "0.2", "--failover", failover_rounds, "--json", "--output", file];
+    let ended = perf(&[&args[..], &options].concat()).output().unwrap();
     let told = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{told}");
     let events = lines(&ended);
@@ -44,18 +35,16 @@ fn measure(output: &Path) -> (Value, String) {
 
 #[test]
 fn two_cells_on_hosts_of_its_own() {
-    if let Some(reason) = roundel::lan::missing() {
-        // Not `eprintln!`, which the test harness swallows.
-        let _ = writeln!(std::io::stderr(), "two_cells_on_hosts_of_its_own skipped: {reason}");
-        let refused = perf(&["matrix", "--quick"]);
+    if is_skipped("two_cells_on_hosts_of_its_own") {
+        let refused = perf(&["matrix", "--quick"]).output().unwrap();
         assert_eq!(refused.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&refused.stderr).contains("fix:"));
         return;
     }
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let before = folder.path().join("before");
-    let (document, page) = measure(&before);
+    let (document, page) = measure(&before, "1");
     let cells = document["cells"].as_array().unwrap();
     let names: Vec<&str> = cells.iter().map(|cell| cell["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["rate=1000", "rate=10000"]);
@@ -63,13 +52,18 @@ fn two_cells_on_hosts_of_its_own() {
         // A busy host may miss the planned rate: that is said, and the cell is there.
         assert!(cell["valid"] == true || cell["reason"].is_string(), "{cell}");
         assert_eq!(cell["runs"].as_array().unwrap().len(), 1);
+        assert_eq!(cell["latency_histogram"].is_string(), cell["valid"] == true, "{cell}");
     }
     assert!(page.contains("rate=10000") && page.contains("<svg"));
+    let failover = &document["failover"];
+    assert_eq!((&failover["valid"], &failover["rounds"]), (&true.into(), &1.into()), "{failover}");
+    assert!(page.contains("Gap at failover"));
 
     let after = folder.path().join("after");
-    measure(&after);
+    let (without_faults, _) = measure(&after, "0");
+    assert!(without_faults.get("failover").is_none());
     let files = [before, after].map(|file| format!("{}.json", file.display()));
-    let compared = perf(&["compare", "--json", &files[0], &files[1]]);
+    let compared = perf(&["compare", "--json", &files[0], &files[1]]).output().unwrap();
     assert!(compared.status.success());
     assert_eq!(lines(&compared)[0]["schema"], "roundel.compare/1");
 }
@@ -77,8 +71,7 @@ fn two_cells_on_hosts_of_its_own() {
 /// A matrix in the background, in a process group of its own as on a terminal.
 fn start(output: &Path, seconds: &str) -> Child {
     let args = ["matrix", "--quick", "--hosts", "3", "--only", "rate=1000", "--runs", "1"];
-    Command::new(env!("CARGO_BIN_EXE_roundel-perf"))
-        .args(args)
+    perf(&args)
         .args(["--json", "--seconds", seconds, "--output", output.to_str().unwrap()])
         .process_group(0)
         .stdout(Stdio::piped())
@@ -89,10 +82,10 @@ fn start(output: &Path, seconds: &str) -> Child {
 
 #[test]
 fn an_interrupt_before_the_first_cell_leaves_older_files_alone() {
-    if roundel::lan::missing().is_some() {
+    if is_skipped("an_interrupt_before_the_first_cell_leaves_older_files_alone") {
         return;
     }
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kept.json");
     fs::write(&file, "older").unwrap();
@@ -105,10 +98,10 @@ fn an_interrupt_before_the_first_cell_leaves_older_files_alone() {
 
 #[test]
 fn a_reader_that_goes_away_takes_no_result_with_it() {
-    if roundel::lan::missing().is_some() {
+    if is_skipped("a_reader_that_goes_away_takes_no_result_with_it") {
         return;
     }
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let mut matrix = start(&folder.path().join("kept"), "0.2");
     let mut first = String::new();
@@ -123,10 +116,10 @@ fn a_reader_that_goes_away_takes_no_result_with_it() {
 #[test]
 fn what_cannot_be_used_is_refused() {
     for [option, value] in [["--hosts", "2"], ["--hosts", "9"], ["--seconds", "0"]] {
-        let refused = perf(&["matrix", option, value]);
+        let refused = perf(&["matrix", option, value]).output().unwrap();
         assert_eq!(refused.status.code(), Some(2), "{option} {value}");
     }
-    let missing = perf(&["compare", "no-such.json", "no-such.json"]);
+    let missing = perf(&["compare", "no-such.json", "no-such.json"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("fix:"));
 }

@@ -2,43 +2,27 @@
 //! how fast.
 #![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
+mod support;
+
 use std::env;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::process::Output;
 
 use serde_json::Value;
-
-/// Two at once would only disturb each other.
-static TURN: Mutex<()> = Mutex::new(());
+use support::{alone, is_skipped, lines, perf};
 
 const PEERS: [&str; 3] = ["corosync", "corosync-realtime", "nats"];
 
-/// Whether there is no network; says so then.
-fn is_skipped(test: &str) -> bool {
-    let missing = roundel::lan::missing();
-    if let Some(reason) = missing {
-        // Not `eprintln!`, which the test harness swallows.
-        let _ = writeln!(std::io::stderr(), "{test} skipped: {reason}");
-    }
-    missing.is_some()
-}
-
 fn peers(args: &[&str], path: Option<&Path>) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roundel-perf"));
+    let common = ["peers", "--runs", "1", "--seconds", "0.3", "--warmup", "0.1", "--rate", "200"];
+    let mut command = perf(&[&common, args].concat());
     if let Some(path) = path {
         command.env("PATH", path);
     }
-    let common = ["peers", "--runs", "1", "--seconds", "0.3", "--warmup", "0.1", "--rate", "200"];
-    command.args(common).args(args).output().unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    command.output().unwrap()
 }
 
 fn names<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
@@ -57,7 +41,7 @@ fn those_that_are_there_are_measured() {
         assert_eq!(peers(&[], None).status.code(), Some(2));
         return;
     }
-    let _turn = TURN.lock();
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("peers.json");
     let ended = peers(&["--sizes", "64", "--output", file.to_str().unwrap()], None);
@@ -93,7 +77,7 @@ fn those_that_are_missing_are_named() {
     if is_skipped("those_that_are_missing_are_named") {
         return;
     }
-    let _turn = TURN.lock();
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     for tool in ["ip", "nft", "sh"] {
         symlink(which(tool).unwrap(), folder.path().join(tool)).unwrap();

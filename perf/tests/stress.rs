@@ -2,42 +2,27 @@
 //! is about how fast.
 #![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
-use std::io::Write as _;
+mod support;
+
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-
-/// One run at a time: each keeps several processors busy.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn is_skipped(test: &str) -> bool {
-    let Some(reason) = roundel::lan::missing() else { return false };
-    // Not `eprintln!`, which the test harness swallows.
-    let _ = writeln!(std::io::stderr(), "{test} skipped: {reason}");
-    true
-}
+use support::{alone, is_skipped, lines, perf};
 
 fn stress(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roundel-perf"));
-    command.args(["stress", "--json", "--interval", "1s", "--rate", "2000"]).args(args);
-    command
-}
-
-fn lines(output: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(output).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let common = ["stress", "--json", "--interval", "1s", "--rate", "2000"];
+    perf(&[&common, args].concat())
 }
 
 fn run(args: &[&str]) -> (Vec<Value>, Value) {
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let output = stress(args).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let lines = lines(&output.stdout);
+    let lines = lines(&output);
     let summary = lines[lines.len() - 1].clone();
     assert_eq!((&summary["event"], &summary["valid"]), (&"summary".into(), &true.into()));
     assert_eq!(summary["findings"], Value::Array(Vec::new()));
@@ -78,13 +63,13 @@ fn an_interrupted_run_says_what_it_saw() {
     if is_skipped("an_interrupted_run_says_what_it_saw") {
         return;
     }
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let child = stress(&[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     sleep(Duration::from_secs(2));
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
-    let lines = lines(&output.stdout);
+    let lines = lines(&output);
     let summary = &lines[lines.len() - 1];
     assert_eq!((&summary["event"], &summary["valid"]), (&"summary".into(), &false.into()));
 }

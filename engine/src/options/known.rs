@@ -69,7 +69,9 @@ pub const KNOWN_NAMES: &[&str] = &[
     "daemon",
     // roundel-perf load, floor, matrix, compare, failover, peers, stress; roundel chaos.
     "drive",
+    "failover",
     "faults",
+    "histogram",
     "hosts",
     "interval",
     "loss",

@@ -230,6 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn what_earlier_programs_wrote_is_read() {
+        let mut earlier = serde_json::to_value(document()).unwrap();
+        earlier.as_object_mut().unwrap().remove("failover").unwrap();
+        earlier["options"].as_object_mut().unwrap().remove("failover").unwrap();
+        for cell in earlier["cells"].as_array_mut().unwrap() {
+            cell.as_object_mut().unwrap().remove("latency_histogram");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("earlier.json");
+        fs::write(&file, serde_json::to_vec(&earlier).unwrap()).unwrap();
+        let (before, after) = (read(&file).unwrap(), document());
+        assert!(Comparison::of(&before, &after).count(Verdict::Same) > 100);
+    }
+
+    #[test]
     fn changes_and_cells_apart_are_named() {
         let (before, mut after) = (document(), document());
         let gone = after.cells.pop().unwrap();

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::figures::Spread;
 use crate::matrix::document::{CellResult, Figures};
 use crate::matrix::plan::RatePlan;
-use crate::result::Validity;
+use crate::result;
 
 /// Changes below this part are noise whatever the runs say: the host differs by as much from hour
 /// to hour.
@@ -63,7 +63,8 @@ pub(crate) fn unequal(before: &CellResult, after: &CellResult) -> Option<String>
 /// latency at the greatest rate is the length of queues: neither is a figure to compare.
 pub(crate) fn changes(before: &CellResult, after: &CellResult) -> Vec<Change> {
     let (then, now): (&Figures, &Figures) = (&before.figures, &after.figures);
-    let enough = enough([&before.runs, &after.runs].map(|runs| valid(runs, |it| &it.validity)));
+    let runs = [&before.runs, &after.runs];
+    let enough = enough(runs.map(|runs| result::valid(runs.iter().map(|run| &run.validity))));
     let change = |figure, good, then, now| change(figure, good, enough, then, now);
     let cpu = change("cpu_us_per_msg", Good::Less, then.cpu_us_per_msg, now.cpu_us_per_msg);
     if after.cell.rate != RatePlan::Max {
@@ -76,14 +77,11 @@ pub(crate) fn changes(before: &CellResult, after: &CellResult) -> Vec<Change> {
     let mut changes = vec![change("msgs_per_s", Good::More, then.msgs_per_s, now.msgs_per_s), cpu];
     if let (Some(then), Some(now)) = (then.floor_msgs_per_s, now.floor_msgs_per_s) {
         let floors = [&before.floors, &after.floors];
-        let enough = self::enough(floors.map(|runs| valid(runs, |it| &it.validity)));
+        let valid = floors.map(|runs| result::valid(runs.iter().map(|run| &run.validity)));
+        let enough = self::enough(valid);
         changes.push(self::change(FLOOR, Good::More, enough, then, now));
     }
     changes
-}
-
-fn valid<R>(runs: &[R], validity: impl Fn(&R) -> &Validity) -> usize {
-    runs.iter().filter(|run| validity(run).valid).count()
 }
 
 fn enough(runs: [usize; 2]) -> bool {
@@ -111,6 +109,7 @@ mod tests {
     use super::*;
     use crate::matrix::document::{FloorRun, Run};
     use crate::matrix::plan::Cell;
+    use crate::result::Validity;
 
     /// A cell with so many runs that are all alike.
     fn cell(plan: RatePlan, rate: Option<u64>, runs: usize, p50: f64) -> CellResult {

@@ -15,6 +15,23 @@ sides. The gap is the longest time between two deliveries at the member that far
 Exit codes: 0 done, 1 something does not work or traffic does not go on, 2 options that cannot be
 used or not root, 5 members did not come together within 20 s, 130 interrupted.";
 
+/// What is to be measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// One member on each.
+    pub(crate) hosts: u16,
+    /// Messages of each member a second.
+    pub(crate) rate: u32,
+    pub(crate) rounds: u32,
+}
+
+impl Plan {
+    /// So many rounds of what is measured when nothing else is asked for.
+    pub(crate) const fn usual(rounds: u32) -> Self {
+        Self { hosts: 3, rate: RATE_MIN, rounds }
+    }
+}
+
 /// Messages of one member a second: three of its periods are at most the shortest gap that is told.
 const RATE_MIN: u32 = 1_000;
 const RATE_MAX: i64 = 100_000;
@@ -40,6 +57,13 @@ pub(crate) struct Args {
     /// One JSON object on one line.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl Args {
+    /// What is asked for.
+    pub(crate) const fn plan(&self) -> Plan {
+        Plan { hosts: self.hosts, rate: self.rate, rounds: self.runs }
+    }
 }
 
 /// One of the members that `failover` starts; ends when its standard input does.

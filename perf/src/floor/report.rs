@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Measured;
 use super::args::Args;
+use crate::environment::Environment;
 use crate::figures::{Percentiles, rounded};
 use crate::result::Validity;
 
@@ -36,6 +37,7 @@ pub(crate) struct Report {
     /// Packets missing between those received. Nothing sends them again.
     lost: u64,
     socket_drops: u32,
+    environment: Environment,
     #[serde(flatten)]
     validity: Validity,
 }
@@ -65,6 +67,7 @@ impl Report {
             cpu_us_per_msg: 0.0,
             lost: 0,
             socket_drops: 0,
+            environment: Environment::of_member(),
             validity,
         }
     }

@@ -65,6 +65,9 @@ pub(crate) struct Args {
     /// One JSON object on one line.
     #[arg(long)]
     pub(crate) json: bool,
+    /// With --json: also latency_histogram, the V2 encoding of HdrHistogram, deflated, in base64.
+    #[arg(long)]
+    pub(crate) histogram: bool,
     #[command(flatten)]
     pub(crate) member: MemberOptions,
 }

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::args::{Args, Rate};
 use super::measure::Measured;
+use crate::environment::Environment;
 use crate::figures::{Percentiles, rounded};
+use crate::latencies::Latencies;
 use crate::result::Validity;
 
 const SCHEMA: &str = "roundel.load/1";
@@ -45,6 +47,10 @@ pub(crate) struct Report {
     token_retransmits: u64,
     socket_drops: u64,
     order_digest: String,
+    /// What `latency_us` is of, where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_histogram: Option<Latencies>,
+    environment: Environment,
     #[serde(flatten)]
     validity: Validity,
 }
@@ -76,6 +82,7 @@ impl Report {
             socket_drops: measured.counted("kernel_drops_data")
                 + measured.counted("kernel_drops_token"),
             order_digest: format!("{:016x}", measured.digest),
+            latency_histogram: args.histogram.then(|| Latencies::new(measured.own.clone())),
             ..empty
         }
     }
@@ -107,6 +114,8 @@ impl Report {
             token_retransmits: 0,
             socket_drops: 0,
             order_digest: format!("{:016x}", 0),
+            latency_histogram: None,
+            environment: Environment::of_member(),
             validity,
         }
     }

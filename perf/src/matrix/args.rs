@@ -11,7 +11,7 @@ use crate::load;
 
 const EXAMPLES: &str = "\
 Examples, as root:
-  roundel-perf matrix                             10 minutes; writes roundel-matrix.json and .html
+  roundel-perf matrix                             12 minutes; writes roundel-matrix.json and .html
   roundel-perf matrix --quick --output before     a minute
   roundel-perf matrix --only size= --runs 9       the cells whose names contain size=
   roundel-perf compare before.json after.json     what changed beyond noise
@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Seconds of load before each [default: 0.2].
     #[arg(long, value_name = "S", value_parser = load::seconds)]
     pub(crate) warmup: Option<Duration>,
+    /// Rounds of `failover` behind the cells [default: 5, with --quick or --only none].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub(crate) failover: Option<u32>,
     /// Writes FILE.json and FILE.html.
     #[arg(long, value_name = "FILE", default_value = "roundel-matrix")]
     pub(crate) output: PathBuf,
@@ -61,6 +64,7 @@ impl Args {
     /// What is asked for, with what was left open.
     pub(crate) fn options(&self) -> Options {
         let (runs, seconds) = if self.quick { (3, 0.3) } else { (5, 0.5) };
+        let failover = if self.quick || self.only.is_some() { 0 } else { 5 };
         Options {
             hosts: self.hosts,
             quick: self.quick,
@@ -68,6 +72,7 @@ impl Args {
             runs: self.runs.unwrap_or(runs),
             seconds: self.seconds.map_or(seconds, |seconds| seconds.as_secs_f64()),
             warmup: self.warmup.map_or(0.2, |warmup| warmup.as_secs_f64()),
+            failover: self.failover.unwrap_or(failover),
         }
     }
 

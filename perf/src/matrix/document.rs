@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Cell;
 use crate::environment::Environment;
+use crate::failover::outcome::Outcome;
 use crate::figures::{Percentiles, Spread};
-use crate::result::Validity;
+use crate::latencies::Latencies;
+use crate::result::{self, Validity};
 
 /// Name and version of the format.
 pub(crate) const SCHEMA: &str = "roundel.matrix/1";
@@ -17,6 +19,9 @@ pub(crate) struct Document {
     pub(crate) environment: Environment,
     pub(crate) options: Options,
     pub(crate) cells: Vec<CellResult>,
+    /// Where rounds of it were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failover: Option<Outcome>,
 }
 
 /// What the matrix was asked for.
@@ -28,6 +33,9 @@ pub(crate) struct Options {
     pub(crate) runs: u32,
     pub(crate) seconds: f64,
     pub(crate) warmup: f64,
+    /// Rounds of faults behind the cells.
+    #[serde(default)]
+    pub(crate) failover: u32,
 }
 
 impl Options {
@@ -55,6 +63,9 @@ pub(crate) struct CellResult {
     pub(crate) rate: Option<u64>,
     /// Medians of the valid runs.
     pub(crate) figures: Figures,
+    /// Of planned rates: planned send to own delivery, of all members in all valid runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_histogram: Option<Latencies>,
     pub(crate) runs: Vec<Run>,
     pub(crate) floors: Vec<FloorRun>,
     /// Valid when more than half of the runs are; the reason is of a run that is not, whether the
@@ -71,6 +82,9 @@ pub(crate) struct Run {
     pub(crate) payload_mbit_per_s: f64,
     /// Each the greatest of all members': planned send to own delivery.
     pub(crate) latency_us: Percentiles,
+    /// Of all members, until the cell has them.
+    #[serde(skip)]
+    pub(crate) latencies: Option<Latencies>,
     pub(crate) lateness_us: Percentiles,
     pub(crate) rotation_us: Percentiles,
     /// Of all members together.
@@ -116,9 +130,9 @@ impl Figures {
     fn of(runs: &[Run], floors: &[FloorRun]) -> Self {
         let spread =
             |of: fn(&Run) -> f64| Spread::of(runs.iter().filter(|run| run.validity.valid).map(of));
-        let valid = floors.iter().filter(|run| run.validity.valid);
-        let valid: Vec<f64> = valid.map(|run| run.msgs_per_s).collect();
-        let floor_msgs_per_s = (valid.len() * 2 > floors.len()).then(|| Spread::of(valid));
+        let valid = floors.iter().filter(|run| run.validity.valid).map(|run| run.msgs_per_s);
+        let floor_msgs_per_s =
+            result::most(floors.iter().map(|run| &run.validity)).then(|| Spread::of(valid));
         let msgs_per_s = spread(|run| run.msgs_per_s);
         let of_floor = floor_msgs_per_s
             .filter(|floor| floor.median > 0.0)
@@ -143,18 +157,22 @@ impl CellResult {
     pub(crate) fn new(
         cell: Cell,
         rate: Option<u64>,
-        runs: Vec<Run>,
+        mut runs: Vec<Run>,
         floors: Vec<FloorRun>,
     ) -> Self {
-        let valid = runs.iter().filter(|run| run.validity.valid).count() * 2 > runs.len();
+        let valid = result::most(runs.iter().map(|run| &run.validity));
         let reason = runs.iter().find_map(|run| run.validity.reason.clone());
         let reason = reason.or_else(|| {
             let floor = floors.iter().find_map(|run| run.validity.reason.clone());
             floor.map(|reason| format!("the floor: {reason}"))
         });
         let figures = Figures::of(&runs, &floors);
+        let latencies = runs.iter_mut().map(|run| (run.validity.valid, run.latencies.take()));
+        let latencies: Vec<Latencies> =
+            latencies.filter_map(|(valid, latencies)| latencies.filter(|_| valid)).collect();
+        let latency_histogram = Latencies::merged(&latencies);
         let validity = Validity { valid, reason };
-        Self { name: cell.name(), cell, rate, figures, runs, floors, validity }
+        Self { name: cell.name(), cell, rate, figures, latency_histogram, runs, floors, validity }
     }
 
     /// The result of a cell that could not be run.
@@ -178,6 +196,7 @@ impl CellResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latencies::tests::rising;
 
     fn run(msgs_per_s: f64, reason: Option<&str>) -> Run {
         let validity = Validity::of(reason.map(str::to_owned));
@@ -222,9 +241,21 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let result = CellResult::new(Cell::base(), Some(3), vec![run(4.0, None)], vec![]);
-        let text = serde_json::to_string(&result).unwrap();
-        let read: CellResult = serde_json::from_str(&text).unwrap();
+        let run = Run { latencies: Some(rising(10)), ..run(4.0, None) };
+        let result = CellResult::new(Cell::base(), Some(3), vec![run], vec![]);
+        let mut text = serde_json::to_value(&result).unwrap();
+        let read: CellResult = serde_json::from_value(text.clone()).unwrap();
         assert_eq!((read.cell, read.figures, read.rate), (result.cell, result.figures, Some(3)));
+        assert_eq!(read.latency_histogram, Some(rising(10)));
+        text.as_object_mut().unwrap().remove("latency_histogram");
+        assert!(serde_json::from_value::<CellResult>(text).is_ok(), "of an earlier program");
+    }
+
+    #[test]
+    fn latencies_are_those_of_all_valid_runs() {
+        let run = |reason| Run { latencies: Some(rising(10)), ..run(4.0, reason) };
+        let runs = vec![run(None), run(Some("lost member 2")), run(None)];
+        let cell = CellResult::new(Cell::base(), Some(3), runs, vec![]);
+        assert_eq!(cell.latency_histogram.unwrap().count(), 20);
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod plan;
 pub(crate) mod runner;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -22,8 +22,10 @@ use runner::Runner;
 
 use crate::environment::Environment;
 use crate::exit::{self, Exit, Stop, fail};
+use crate::failover;
 use crate::report;
-use crate::result::{Validity, written};
+use crate::result::{self, Validity, written};
+use crate::talk;
 
 /// Runs all cells and writes the report.
 pub(crate) fn run(args: &Args) -> Exit {
@@ -53,7 +55,8 @@ fn measure(args: &Args, cells: &[Cell]) -> Result<Exit, Stop> {
         eprintln!("roundel-perf: built with debug assertions: figures count for nothing");
     }
     let runner = Runner::new(options.hosts, options.span(), interrupted.clone())?;
-    let document = Document { schema: SCHEMA.to_owned(), environment, options, cells: Vec::new() };
+    let schema = SCHEMA.to_owned();
+    let document = Document { schema, environment, options, cells: Vec::new(), failover: None };
     let mut matrix = Matrix { runner, document, json: args.json, interrupted };
     // Whoever reads the lines may be gone; the report is for others.
     let told = matrix.run(cells);
@@ -65,7 +68,7 @@ fn measure(args: &Args, cells: &[Cell]) -> Result<Exit, Stop> {
         let what =
             if is_measured { "the report has what was measured" } else { "nothing is written" };
         fail(Exit::Interrupted, &format!("interrupted: {what}"))
-    } else if !document.cells.iter().any(|cell| cell.validity.valid) {
+    } else if result::valid(document.cells.iter().map(|cell| &cell.validity)) == 0 {
         let what = if is_measured { "" } else { ", none was measured: nothing is written" };
         fail(Exit::Failed, &format!("no cell is valid{what}"))
     } else {
@@ -102,9 +105,23 @@ impl Matrix {
             self.document.cells.push(result);
             self.tell(&line)?;
         }
+        self.run_failover()?;
         let (done, seconds) = (self.document.cells.len(), started.elapsed().as_secs());
-        let valid = self.document.cells.iter().filter(|cell| cell.validity.valid).count();
+        let valid = result::valid(self.document.cells.iter().map(|cell| &cell.validity));
         self.tell(&json!({"event": "summary", "cells": done, "valid": valid, "seconds": seconds}))
+    }
+
+    /// Runs the rounds of faults that are asked for.
+    fn run_failover(&mut self) -> io::Result<()> {
+        let rounds = self.document.options.failover;
+        if rounds == 0 || self.interrupted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (_, outcome) = failover::measure(failover::Plan::usual(rounds), &self.interrupted);
+        outcome.validity.warn();
+        let line = json!({"event": "failover", "result": outcome});
+        self.document.failover = Some(outcome);
+        self.tell(&line)
     }
 
     fn run_cell(&mut self, cell: &Cell) -> Result<CellResult, Stop> {
@@ -152,9 +169,7 @@ impl Matrix {
         if !self.json {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
-        writeln!(out, "{event}")?;
-        out.flush()
+        talk::tell(&[event])
     }
 }
 

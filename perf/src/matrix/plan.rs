@@ -53,6 +53,17 @@ pub(crate) const SIZES: [usize; 8] = [64, 256, 1024, SIZE, 4 << 10, 8 << 10, 16 
 pub(crate) const RATES: [u64; 3] = [100, 1_000, 10_000];
 pub(crate) const PERCENTS: [u64; 6] = [10, 25, 50, 70, 85, 95];
 
+/// Services and losses, in thousandths, of which there is a ladder.
+pub(crate) const LADDER_SERVICES: [&str; 2] = ["agreed", "safe"];
+pub(crate) const LADDER_LOSSES: [u32; 2] = [0, 10];
+
+/// With loss a ring takes less than its maximum: no more of it is asked for, in percent.
+const LOSSY_MAX: u64 = 85;
+
+/// Members and sizes of which there is every pair.
+pub(crate) const GRID_MEMBERS: [u16; 3] = [2, MEMBERS, 4];
+pub(crate) const GRID_SIZES: [usize; 3] = [64, SIZE, 8 << 10];
+
 /// In thousandths.
 pub(crate) const LOSSES: [u32; 4] = [0, 1, 10, 50];
 
@@ -141,12 +152,19 @@ pub(crate) fn full(hosts: u16) -> Vec<Cell> {
         cells.push(Cell { service: named(service), ..base() });
     }
     cells.extend(["spin", "backoff", "park"].map(|idle| Cell { idle: named(idle), ..base() }));
-    for service in ["agreed", "safe"] {
+    for service in LADDER_SERVICES {
         let cell = |size, rate| Cell { size, rate, service: named(service), ..base() };
         for size in [64, SIZE] {
             cells.extend(RATES.map(|rate| cell(size, RatePlan::PerSecond(rate))));
         }
-        cells.extend(PERCENTS.map(|percent| cell(SIZE, RatePlan::PercentOfMax(percent))));
+        for loss_per_mille in LADDER_LOSSES {
+            let percents = PERCENTS.iter().filter(|it| loss_per_mille == 0 || **it <= LOSSY_MAX);
+            let rates = percents.map(|percent| RatePlan::PercentOfMax(*percent));
+            cells.extend(rates.map(|rate| Cell { loss_per_mille, ..cell(SIZE, rate) }));
+        }
+    }
+    for members in GRID_MEMBERS {
+        cells.extend(GRID_SIZES.map(|size| Cell { members, size, ..base() }));
     }
     for rate in [RatePlan::Max, RatePlan::PercentOfMax(LOSS_LOAD_PERCENT)] {
         cells.extend(LOSSES.map(|loss_per_mille| Cell { loss_per_mille, rate, ..base() }));
@@ -215,7 +233,7 @@ mod tests {
             }
         }
         assert_eq!(full(8)[0], Cell::base());
-        assert!((50..=70).contains(&full(8).len()), "{}", full(8).len());
+        assert!((75..=85).contains(&full(8).len()), "{}", full(8).len());
         assert!(full(3).iter().all(|cell| cell.members <= 3));
     }
 

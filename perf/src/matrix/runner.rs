@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use roundel::lan::Lan;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use super::document::{FloorRun, Run, Span};
@@ -16,6 +17,7 @@ use crate::children::{self, Children};
 use crate::environment::Ticks;
 use crate::exit::Stop;
 use crate::figures::{Percentiles, least};
+use crate::latencies::Latencies;
 use crate::result::Validity;
 
 /// What a child may take beyond the planned time: its own bounds are shorter.
@@ -41,6 +43,7 @@ struct LoadResult {
     msgs_per_s: f64,
     payload_mbit_per_s: f64,
     latency_us: Percentiles,
+    latency_histogram: Option<Latencies>,
     lateness_us: Option<Percentiles>,
     rotation_us: Percentiles,
     cpu_us_per_msg: f64,
@@ -104,11 +107,17 @@ impl Runner {
 
     /// Runs the load of a cell once.
     pub(crate) fn load(&self, cell: &Cell, rate: Option<u64>) -> Result<Run, Stop> {
+        let is_planned = rate.is_some();
         let rate = rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string());
         let before = Ticks::now();
-        let results: Vec<LoadResult> = self.run(cell, |command| {
-            command.args(["load", "--rate", &rate, "--service", &cell.service]);
+        let results: Vec<LoadResult> = self.run(cell, |command, host| {
+            // As reasons name it.
+            command.args(["load", "--id", &host.to_string()]);
+            command.args(["--rate", &rate, "--service", &cell.service]);
             command.arg("--state-dir").arg(self.folder.path());
+            if is_planned {
+                command.arg("--histogram");
+            }
             if let Some(least) = cell.size_min {
                 command.args(["--size-min", &least.to_string()]);
             }
@@ -120,29 +129,28 @@ impl Runner {
     /// Runs the floor of a cell once.
     pub(crate) fn floor(&self, cell: &Cell) -> Result<FloorRun, Stop> {
         let before = Ticks::now();
-        let results: Vec<FloorResult> = self.run(cell, |command| {
+        let results: Vec<FloorResult> = self.run(cell, |command, _| {
             command.arg("floor");
         })?;
         let steal_percent = Ticks::now().steal_percent_since(before);
         Ok(FloorRun { steal_percent, ..floor_of(&results) })
     }
 
-    fn run<R: for<'de> Deserialize<'de>>(
+    fn run<R: DeserializeOwned>(
         &self,
         cell: &Cell,
-        what: impl Fn(&mut Command),
+        what: impl Fn(&mut Command, u32),
     ) -> Result<Vec<R>, Stop> {
         let mut children = Children::new();
         for host in (1..).take(cell.members.into()) {
             let mut command = self.lan.command(host, &self.program);
             children::without_options(&mut command);
-            what(&mut command);
+            what(&mut command, host);
             self.add_options(&mut command, cell);
             children.start(host, &mut command)?;
         }
         let planned = Duration::from_secs_f64(self.span.seconds + self.span.warmup);
-        let lines = children.lines(&self.interrupted, planned + PATIENCE)?;
-        lines.iter().map(|line| parse(line)).collect()
+        children.words(&self.interrupted, planned + PATIENCE)
     }
 
     fn add_options(&self, command: &mut Command, cell: &Cell) {
@@ -168,11 +176,6 @@ impl Runner {
     }
 }
 
-fn parse<R: for<'de> Deserialize<'de>>(line: &str) -> Result<R, Stop> {
-    let result = serde_json::from_str(line);
-    result.map_err(|error| Stop::Failed(format!("a member's result cannot be read: {error}")))
-}
-
 /// Why a member's result counts for nothing, if one does.
 fn refused<'a>(mut all: impl Iterator<Item = &'a Validity>) -> Option<String> {
     all.find(|validity| !validity.valid).map(|it| it.reason.clone().unwrap_or_default())
@@ -189,6 +192,9 @@ fn load_of(results: &[LoadResult]) -> Run {
         msgs_per_s: least(results.iter().map(|result| result.msgs_per_s)),
         payload_mbit_per_s: least(results.iter().map(|result| result.payload_mbit_per_s)),
         latency_us: Percentiles::worst(results.iter().map(|result| &result.latency_us)),
+        latencies: Latencies::merged(
+            results.iter().filter_map(|result| result.latency_histogram.as_ref()),
+        ),
         lateness_us: Percentiles::worst(
             results.iter().filter_map(|result| result.lateness_us.as_ref()),
         ),
@@ -217,6 +223,7 @@ fn floor_of(results: &[FloorResult]) -> FloorRun {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latencies::tests::rising;
 
     fn member(msgs_per_s: f64, p99: f64, digest: &str) -> LoadResult {
         LoadResult {
@@ -224,6 +231,7 @@ mod tests {
             msgs_per_s,
             payload_mbit_per_s: 1.0,
             latency_us: Percentiles { p99, ..Percentiles::default() },
+            latency_histogram: Some(rising(10)),
             lateness_us: None,
             rotation_us: Percentiles::default(),
             cpu_us_per_msg: 0.5,
@@ -239,6 +247,7 @@ mod tests {
         let run = load_of(&[member(10.0, 7.0, "a"), member(9.0, 8.0, "a")]);
         assert!(run.validity.valid);
         assert_eq!((run.msgs_per_s, run.latency_us.p99), (9.0, 8.0));
+        assert_eq!(run.latencies.map(|all| all.count()), Some(20), "percentiles are of all");
         assert_eq!((run.cpu_us_per_msg, run.retransmits, run.socket_drops), (1.0, 2, 4));
     }
 

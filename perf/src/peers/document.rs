@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::environment::Environment;
 use crate::figures::{Percentiles, Spread, rounded};
 use crate::matrix::document as matrix;
-use crate::result::Validity;
+use crate::result::{self, Validity};
 
 /// Name and version of the format.
 pub(crate) const SCHEMA: &str = "roundel.peers/1";
@@ -171,8 +171,7 @@ impl Cell {
     pub(crate) fn push(&mut self, [maximum, paced]: [Run; 2]) {
         self.maximum.push(maximum);
         self.paced.push(paced);
-        let most =
-            |runs: &[Run]| runs.iter().filter(|run| run.validity.valid).count() * 2 > runs.len();
+        let most = |runs: &[Run]| result::most(runs.iter().map(|run| &run.validity));
         self.validity.valid = most(&self.maximum) && most(&self.paced);
         let mut reasons = self.maximum.iter().chain(&self.paced).map(|run| &run.validity.reason);
         self.validity.reason = reasons.find_map(Clone::clone);

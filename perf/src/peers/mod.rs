@@ -27,7 +27,7 @@ use crate::environment::Environment;
 use crate::exit::{self, Exit, Stop, fail};
 use crate::matrix::plan::{self, RatePlan};
 use crate::matrix::runner::Runner;
-use crate::result::written;
+use crate::result::{self, written};
 
 /// Measures and tells.
 pub(crate) fn run(args: &Args) -> Exit {
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     let told = write(args, &document);
     let exit = match ended {
         Err(stop) => stop.fail(),
-        Ok(()) if !document.cells.iter().any(|cell| cell.validity.valid) => {
+        Ok(()) if result::valid(document.cells.iter().map(|cell| &cell.validity)) == 0 => {
             fail(Exit::Failed, "nothing is valid")
         }
         Ok(()) => Exit::Ok,
@@ -220,7 +220,7 @@ fn write(args: &Args, document: &Document) -> io::Result<()> {
     for cell in cells {
         writeln!(out, "{}", json!({"event": "cell", "result": cell}))?;
     }
-    let valid = cells.iter().filter(|cell| cell.validity.valid).count();
+    let valid = result::valid(cells.iter().map(|cell| &cell.validity));
     let summary = json!({"event": "summary", "cells": cells.len(), "valid": valid});
     writeln!(out, "{summary}")?;
     out.flush()

@@ -97,8 +97,8 @@ pub(crate) fn run(
         command.args(words.map(|word| word.to_string())).stderr(Stdio::piped());
         members.start(host, &mut command)?;
     }
-    for line in members.lines(interrupted, GATHER_MAX)? {
-        if let Word::Result(outcome) = parse(&line)? {
+    for word in members.words(interrupted, GATHER_MAX)? {
+        if let Word::Result(outcome) = word {
             return Err(Stop::Failed(outcome.reason.unwrap_or_default()));
         }
     }
@@ -117,8 +117,8 @@ pub(crate) fn run(
     let (to_ns, after_ns) = used();
     let busy = after_ns.saturating_sub(before_ns) as f64 / (to_ns - from_ns).max(1) as f64;
     let mut outcomes = Vec::new();
-    for line in members.lines(interrupted, FINISH_MAX)? {
-        let Word::Result(outcome) = parse(&line)? else {
+    for word in members.words(interrupted, FINISH_MAX)? {
+        let Word::Result(outcome) = word else {
             return Err(Stop::Failed("a member gave no result".to_owned()));
         };
         outcomes.push(outcome);
@@ -160,11 +160,6 @@ fn latency(outcome: &Outcome) -> Percentiles {
         histogram.saturating_record(*value);
     }
     Percentiles::of(&histogram)
-}
-
-fn parse(line: &str) -> Result<Word, Stop> {
-    let word = serde_json::from_str(line);
-    word.map_err(|_| Stop::Failed(format!("a member said what it should not: {line}")))
 }
 
 fn sleep_until(at_ns: u64, interrupted: &AtomicBool) -> Result<(), Stop> {
@@ -220,12 +215,14 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_client_in_c() {
-        assert_eq!(parse(r#"{"event":"ready"}"#).unwrap(), Word::Ready);
+        assert_eq!(serde_json::from_str::<Word>(r#"{"event":"ready"}"#).unwrap(), Word::Ready);
         let line = concat!(
             r#"{"event":"result","delivered":3,"span_ns":7,"digest":"0f","#,
             r#""latency_ns":[1,2],"reason":null}"#
         );
-        let Word::Result(outcome) = parse(line).unwrap() else { panic!("no result") };
+        let Word::Result(outcome) = serde_json::from_str(line).unwrap() else {
+            panic!("no result")
+        };
         assert_eq!((outcome.delivered, outcome.latency_ns.len()), (3, 2));
     }
 }

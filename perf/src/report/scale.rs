@@ -1,6 +1,6 @@
 //! Where a value is on an axis, and which values are written at it.
 
-use crate::figures::short;
+use crate::figures::{rounded, short};
 
 /// How values are laid out.
 #[derive(Clone, PartialEq, Debug)]
@@ -9,6 +9,8 @@ pub(crate) enum Scale {
     Linear { max: f64 },
     /// Each power of ten as long as the next.
     Log { min: f64, max: f64 },
+    /// Parts of a whole, from the half on: what is left of it, each tenth as long as the one before.
+    Quantiles { max: f64 },
     /// Names at whole numbers from 0.
     Names(Vec<String>),
 }
@@ -42,6 +44,7 @@ impl Scale {
             Self::Linear { max } => value / max,
             Self::Log { min, max } if value > 0.0 => (value / min).ln() / (max / min).ln(),
             Self::Log { .. } => return None,
+            Self::Quantiles { max } => (2.0 - 2.0 * value).ln() / (2.0 - 2.0 * max).ln(),
             Self::Names(names) => (value + 0.5) / names.len() as f64,
         };
         place.is_finite().then_some(place)
@@ -56,6 +59,11 @@ impl Scale {
                 steps.take_while(|at| *at <= max * 1.001).map(|at| (at, short(at))).collect()
             }
             Self::Log { min, max } => log_ticks(*min, *max),
+            Self::Quantiles { max } => {
+                let ticks = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999];
+                let shown = ticks.into_iter().filter(|at| at <= max);
+                shown.map(|at| (at, format!("{} %", rounded(at * 100.0, 1e4)))).collect()
+            }
             Self::Names(names) => {
                 (0_u32..).zip(names).map(|(index, name)| (f64::from(index), name.clone())).collect()
             }
@@ -121,6 +129,20 @@ mod tests {
         assert!((middle - 0.5).abs() < 1e-9, "{middle}");
         assert_eq!(labels(&Scale::log([30.0, 40.0])), ["20", "30", "50", "70", "100"]);
         assert!(!labels(&Scale::log([])).is_empty());
+    }
+
+    #[test]
+    fn quantiles_have_room_for_the_last_ones() {
+        let scale = Scale::Quantiles { max: 0.9999 };
+        let tenth = 10_f64.ln() / 5000_f64.ln();
+        assert_eq!(labels(&scale), ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+        for (quantile, place) in
+            [(0.5, 0.0), (0.99, 1.0 - 2.0 * tenth), (0.999, 1.0 - tenth), (0.9999, 1.0)]
+        {
+            let at = scale.place(quantile).unwrap();
+            assert!((at - place).abs() < 1e-9, "{quantile}: {at}");
+        }
+        assert_eq!(Scale::Quantiles { max: 0.5 }.place(0.5), None, "no room at all");
     }
 
     #[test]

@@ -39,8 +39,29 @@ pub(crate) struct Line {
     pub(crate) name: String,
     /// By its number, so that what belongs together in several lines has one colour.
     pub(crate) colour: usize,
-    pub(crate) dashed: bool,
+    pub(crate) stroke: Stroke,
     pub(crate) points: Vec<Point>,
+}
+
+/// How the points of a line are joined.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Stroke {
+    #[default]
+    Solid,
+    Dashed,
+    /// Not at all: nothing is between them.
+    Points,
+}
+
+impl Stroke {
+    /// As the page's style has it.
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Solid => "",
+            Self::Dashed => " dashed",
+            Self::Points => " points",
+        }
+    }
 }
 
 /// A value and the least and greatest of its runs.
@@ -52,10 +73,21 @@ pub(crate) struct Point {
     pub(crate) high: f64,
 }
 
+impl Point {
+    /// For whoever points at it.
+    fn text(&self) -> String {
+        let Self { y, low, high, .. } = *self;
+        match low < high {
+            true => format!("{} ({} to {})", short(y), short(low), short(high)),
+            false => short(y),
+        }
+    }
+}
+
 impl Chart {
-    /// Whether there is anything to see.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lines.iter().all(|line| line.points.is_empty())
+    /// Whether it says more than the table: two points of one line do.
+    pub(crate) fn says_something(&self) -> bool {
+        self.lines.iter().any(|line| line.points.len() > 1)
     }
 
     /// The chart with its title, legend and note.
@@ -79,11 +111,11 @@ impl Chart {
     fn legend(&self) -> String {
         let mut to = String::from("<ul>");
         for line in self.lines.iter().filter(|line| !line.points.is_empty()) {
-            let dash = if line.dashed { " dashed" } else { "" };
             let _ = write!(
                 to,
-                "<li><span class=\"key c{}{dash}\"></span>{}</li>",
+                "<li><span class=\"key c{}{}\"></span>{}</li>",
                 line.colour % COLOURS,
+                line.stroke.class(),
                 escape(&line.name)
             );
         }
@@ -127,29 +159,27 @@ impl Chart {
     }
 
     fn draw_line(&self, line: &Line, to: &mut String) {
-        let dash = if line.dashed { " dashed" } else { "" };
-        let _ = write!(to, "<g class=\"c{}{dash}\">", line.colour % COLOURS);
+        let _ = write!(to, "<g class=\"c{}{}\">", line.colour % COLOURS, line.stroke.class());
         let at = |point: &Point| {
             let x = self.x.scale.place(point.x)?;
             Some((x_at(x), y_at(self.y.scale.place(point.y)?)))
         };
-        let path: Vec<String> =
-            line.points.iter().filter_map(at).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let _ = write!(to, "<polyline points=\"{}\"/>", path.join(" "));
+        if line.stroke != Stroke::Points {
+            let path: Vec<String> =
+                line.points.iter().filter_map(at).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+            let _ = write!(to, "<polyline points=\"{}\"/>", path.join(" "));
+        }
         for point in &line.points {
             let Some((x, y)) = at(point) else { continue };
             let end = |value| self.y.scale.place(value).map(y_at).unwrap_or(y);
             let _ = write!(
                 to,
                 "<line class=\"spread\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
-                 <circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.2\"><title>{}: {} ({} to {})</title>\
-                 </circle>",
+                 <circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.2\"><title>{}: {}</title></circle>",
                 end(point.low),
                 end(point.high),
                 escape(&line.name),
-                short(point.y),
-                short(point.low),
-                short(point.high)
+                point.text()
             );
         }
         to.push_str("</g>");
@@ -206,7 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_without_points_is_empty() {
-        assert!(chart(Vec::new()).is_empty());
+    fn a_single_point_is_no_chart() {
+        let point = Point { x: 1.0, y: 1.0, low: 1.0, high: 1.0 };
+        assert!(!chart(Vec::new()).says_something() && !chart(vec![point]).says_something());
+        assert!(chart(vec![point; 2]).says_something());
     }
 }
