@@ -11,7 +11,7 @@ use crate::load;
 
 const EXAMPLES: &str = "\
 Examples, as root:
-  roundel-perf matrix                             12 minutes; writes roundel-matrix.json and .html
+  roundel-perf matrix                             15 minutes; writes roundel-matrix.json and .html
   roundel-perf matrix --quick --output before     a minute
   roundel-perf matrix --only size= --runs 9       the cells whose names contain size=
   roundel-perf compare before.json after.json     what changed beyond noise

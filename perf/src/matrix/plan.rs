@@ -20,7 +20,18 @@ pub(crate) struct Cell {
     pub(crate) loss_per_mille: u32,
     /// `all` or `one`.
     pub(crate) senders: String,
+    /// `threads` or `inline`.
+    #[serde(default = "threads")]
+    pub(crate) drive: String,
+    /// Of each link, in Mbit/s; as fast as the machine without.
+    #[serde(default)]
+    pub(crate) link: Option<u32>,
     pub(crate) rate: RatePlan,
+}
+
+/// What there was before there was a choice.
+fn threads() -> String {
+    Cell::base().drive
 }
 
 /// How fast each sender sends.
@@ -67,6 +78,10 @@ pub(crate) const GRID_SIZES: [usize; 3] = [64, SIZE, 8 << 10];
 /// In thousandths.
 pub(crate) const LOSSES: [u32; 4] = [0, 1, 10, 50];
 
+/// The link that most networks have, in Mbit/s, and what its switch keeps for a port.
+pub(crate) const LINK: u32 = 1_000;
+pub(crate) const PORT_BUFFER_BYTES: u32 = 300_000;
+
 /// The load at which latency is looked at against loss, in percent of the maximum.
 pub(crate) const LOSS_LOAD_PERCENT: u64 = 50;
 
@@ -84,6 +99,8 @@ impl Cell {
             idle: "auto".to_owned(),
             loss_per_mille: 0,
             senders: "all".to_owned(),
+            drive: "threads".to_owned(),
+            link: None,
             rate: RatePlan::Max,
         }
     }
@@ -108,6 +125,8 @@ impl Cell {
         tell(self.idle != base.idle, "idle", self.idle.clone());
         tell(self.loss_per_mille != 0, "loss", percent(self.loss_per_mille));
         tell(self.senders != base.senders, "senders", self.senders.clone());
+        tell(self.drive != base.drive, "drive", self.drive.clone());
+        tell(self.link.is_some(), "link", self.link.unwrap_or_default().to_string());
         match self.rate {
             RatePlan::Max => {}
             RatePlan::PerSecond(rate) => tell(true, "rate", rate.to_string()),
@@ -163,6 +182,17 @@ pub(crate) fn full(hosts: u16) -> Vec<Cell> {
             cells.extend(rates.map(|rate| Cell { loss_per_mille, ..cell(SIZE, rate) }));
         }
     }
+    for size in [64, SIZE] {
+        let inline = Cell { drive: named("inline"), size, ..base() };
+        cells.extend(RATES.map(|rate| Cell { rate: RatePlan::PerSecond(rate), ..inline.clone() }));
+    }
+    for around in [Cell { drive: named("inline"), ..base() }, on_link(SIZE)] {
+        cells.push(around.clone());
+        let rates = PERCENTS.map(RatePlan::PercentOfMax);
+        cells.extend(rates.map(|rate| Cell { rate, ..around.clone() }));
+    }
+    cells.push(on_link(64));
+    cells.push(Cell { mtu: MTUS[0], ..on_link(SIZE) });
     for members in GRID_MEMBERS {
         cells.extend(GRID_SIZES.map(|size| Cell { members, size, ..base() }));
     }
@@ -170,6 +200,11 @@ pub(crate) fn full(hosts: u16) -> Vec<Cell> {
         cells.extend(LOSSES.map(|loss_per_mille| Cell { loss_per_mille, rate, ..base() }));
     }
     once(cells, hosts)
+}
+
+/// A cell on slower links, where the network and not the processors is what there is too little of.
+fn on_link(size: usize) -> Cell {
+    Cell { size, mtu: MTUS[1], link: Some(LINK), ..Cell::base() }
 }
 
 /// A few of them, of every kind.
@@ -188,6 +223,8 @@ pub(crate) fn quick(hosts: u16) -> Vec<Cell> {
         Cell { io: named("mmsg"), ..base() },
         Cell { socket: named("raw"), ..base() },
         Cell { senders: named("one"), ..base() },
+        Cell { drive: named("inline"), ..base() },
+        on_link(SIZE),
         Cell { loss_per_mille: 10, ..base() },
         Cell { rate: RatePlan::PerSecond(1_000), ..base() },
         Cell { rate: RatePlan::PerSecond(10_000), ..base() },
@@ -233,7 +270,7 @@ mod tests {
             }
         }
         assert_eq!(full(8)[0], Cell::base());
-        assert!((75..=85).contains(&full(8).len()), "{}", full(8).len());
+        assert!((95..=110).contains(&full(8).len()), "{}", full(8).len());
         assert!(full(3).iter().all(|cell| cell.members <= 3));
     }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use roundel::lan::Lan;
+use roundel::lan::{Lan, LinkRate};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use super::document::{FloorRun, Run, Span};
-use super::plan::Cell;
+use super::plan::{Cell, PORT_BUFFER_BYTES};
 use crate::children::{self, Children};
 use crate::environment::Ticks;
 use crate::exit::Stop;
@@ -34,6 +34,7 @@ pub(crate) struct Runner {
     /// Of the links, now.
     mtu: u32,
     loss_per_mille: u32,
+    link: Option<u32>,
 }
 
 /// The result of one member of a load, as far as it is looked at.
@@ -79,6 +80,7 @@ impl Runner {
             interrupted,
             mtu: 0,
             loss_per_mille: 0,
+            link: None,
         })
     }
 
@@ -102,6 +104,11 @@ impl Runner {
             self.lan.lose(cell.loss_per_mille)?;
             self.loss_per_mille = cell.loss_per_mille;
         }
+        if cell.link != self.link {
+            let rate = |mbit_per_s| LinkRate { mbit_per_s, port_buffer_bytes: PORT_BUFFER_BYTES };
+            self.lan.set_rate(cell.link.map(rate))?;
+            self.link = cell.link;
+        }
         Ok(())
     }
 
@@ -113,7 +120,7 @@ impl Runner {
         let results: Vec<LoadResult> = self.run(cell, |command, host| {
             // As reasons name it.
             command.args(["load", "--id", &host.to_string()]);
-            command.args(["--rate", &rate, "--service", &cell.service]);
+            command.args(["--rate", &rate, "--service", &cell.service, "--drive", &cell.drive]);
             command.arg("--state-dir").arg(self.folder.path());
             if is_planned {
                 command.arg("--histogram");

@@ -4,8 +4,10 @@ use super::{Cells, dashed, heights, line, msgs_per_s, widths};
 use crate::figures::Spread;
 use crate::latencies::Latencies;
 use crate::matrix::document::CellResult;
-use crate::matrix::plan::{Cell, LADDER_LOSSES, LADDER_SERVICES, LOSS_LOAD_PERCENT, SIZE};
-use crate::matrix::plan::{RatePlan, percent};
+use crate::matrix::plan::{
+    Cell, LADDER_LOSSES, LADDER_SERVICES, LINK, LOSS_LOAD_PERCENT, MTUS, PORT_BUFFER_BYTES,
+    RatePlan, SIZE, percent,
+};
 use crate::report::bytes;
 use crate::report::scale::Scale;
 use crate::report::svg::{Axis, Chart, Line, Point};
@@ -81,9 +83,8 @@ pub(super) fn of_load(cells: &Cells<'_>, title: &'static str, quantile: f64) -> 
     let mut lines = Vec::new();
     for loss_per_mille in LADDER_LOSSES {
         for (colour, service) in LADDER_SERVICES.into_iter().enumerate() {
-            let service_name = service.to_owned();
-            let found =
-                cells.ladder(&Cell { service: service_name, loss_per_mille, ..Cell::base() });
+            let cell = Cell { service: service.to_owned(), loss_per_mille, ..Cell::base() };
+            let found = cells.ladder(&cell);
             let lossy = format!("{service}, {} lost", percent(loss_per_mille));
             lines.push(match loss_per_mille {
                 0 => line(service, colour, &found, msgs_per_s, at(quantile)),
@@ -91,14 +92,36 @@ pub(super) fn of_load(cells: &Cells<'_>, title: &'static str, quantile: f64) -> 
             });
         }
     }
+    let inline = cells.ladder(&Cell { drive: "inline".to_owned(), ..Cell::base() });
+    let colour = LADDER_SERVICES.len();
+    lines.push(line("agreed, inline", colour, &inline, msgs_per_s, at(quantile)));
+    let note = format!(
+        "{} at rates that stay the same, the last ones parts of the maximum without loss: where \
+         it bends up is what the ring takes. All members and valid runs in one histogram.",
+        bytes(SIZE)
+    );
+    hockey_stick(title, note, lines)
+}
+
+/// The same where the network is what there is too little of.
+pub(super) fn of_load_on_link(cells: &Cells<'_>) -> Chart {
+    let found = cells.ladder(&Cell { link: Some(LINK), mtu: MTUS[1], ..Cell::base() });
+    let quantiles = [("p50", 0.5), ("p99", 0.99)].into_iter().enumerate();
+    let lines = quantiles
+        .map(|(colour, (name, quantile))| line(name, colour, &found, msgs_per_s, at(quantile)))
+        .collect();
+    let note = format!(
+        "{} agreed, MTU {}, a switch that keeps {PORT_BUFFER_BYTES} bytes for a port.",
+        bytes(SIZE),
+        MTUS[1]
+    );
+    hockey_stick("Latency against load, links of 1 Gbit/s", note, lines)
+}
+
+fn hockey_stick(title: &'static str, note: String, lines: Vec<Line>) -> Chart {
     Chart {
         title,
-        note: format!(
-            "{} at rates that stay the same, the last ones parts of the maximum without loss: \
-             where it bends up is what the ring takes. All members and valid runs in one \
-             histogram.",
-            bytes(SIZE)
-        ),
+        note,
         x: Axis { label: "messages a second, of all members", scale: Scale::log(widths(&lines)) },
         y: Axis { label: "µs", scale: Scale::log(heights(&lines)) },
         lines,
