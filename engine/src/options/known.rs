@@ -22,6 +22,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "interface",
     "io",
     "join-interval",
+    "link",
     "lock-memory",
     "loop",
     "message-size",

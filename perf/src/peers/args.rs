@@ -11,6 +11,7 @@ Examples, as root:
   roundel-perf peers                                    about 5 minutes
   roundel-perf peers --sizes 64 --only nats --runs 1    a few seconds
   roundel-perf peers --members 5 --output peers.json
+  roundel-perf peers --link 1000                        on links of 1 Gbit/s
 
 Peers that are not installed are left out and named; fix: apt-get install corosync libcpg-dev gcc
 nats-server. Their services need not run. Nothing else should run meanwhile.
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "R", default_value = "2000")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) rate: u64,
+    /// What each link carries, in Mbit/s [default: as much as the machine can].
+    #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub(crate) link: Option<u32>,
     /// Only peers and sizes whose names contain PATTERN, such as nats or size=64, beside Roundel.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) only: Option<String>,
@@ -65,6 +69,7 @@ impl Args {
             seconds: self.seconds.as_secs_f64(),
             warmup: self.warmup.as_secs_f64(),
             rate: self.rate,
+            link: self.link,
             only: self.only.clone(),
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) warmup: f64,
     /// Of each member where latency is measured.
     pub(crate) rate: u64,
+    /// Of each link, in Mbit/s; as fast as the machine without.
+    pub(crate) link: Option<u32>,
     pub(crate) only: Option<String>,
 }
 

@@ -121,7 +121,8 @@ impl Bench {
 
     /// Runs all by turns, as far as nobody interrupts.
     fn run(&mut self) -> Result<(), Stop> {
-        self.runner.prepare(&plan::Cell::base())?;
+        let link = self.document.options.link;
+        self.runner.prepare(&plan::Cell { link, ..plan::Cell::base() })?;
         let rounds = self.document.options.runs;
         for round in 1..=rounds {
             for index in 0..self.document.cells.len() {
