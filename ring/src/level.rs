@@ -69,6 +69,7 @@ mod tests {
         let mut level = Level::new(true);
         level.padding(8_900, 8_938);
         assert_eq!(level.padding(1_400, 1_438), 0);
+        assert_eq!(level.padding(1_200, 1_218), 0, "nearly as long, but packets are shorter now");
         let mut random = 1_u32;
         for _ in 0..10_000 {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -160,7 +160,7 @@ const fn outbox_frames(params: &Params) -> usize {
 }
 
 /// Flow control bounds a rotation anyway; some room is for packets that are sent again.
-fn receive_packets(params: &Params) -> u32 {
+pub(crate) fn receive_packets(params: &Params) -> u32 {
     params.receive_packets.min(params.global_packets.saturating_mul(2))
 }
 
@@ -293,6 +293,12 @@ impl Ordering {
     #[must_use]
     pub fn is_backlog_empty(&self) -> bool {
         self.backlog.is_empty()
+    }
+
+    /// Packets that what waits for a number will fill, about.
+    #[must_use]
+    pub fn backlog_packets(&self) -> u32 {
+        self.backlog.packets(self.body_bytes())
     }
 
     /// What was counted since the start.

@@ -73,8 +73,13 @@ impl Ordering {
         // What was sent before the token is read by now; what its sender multicast behind it may
         // still wait, and is few. Each member must be able to number something.
         let members = token.promises.len() as u64;
-        let room = u64::from(self.receive.packets()).max(members);
-        self.active_mut().rotation.receive_limit = token.seq.plus(room);
+        let fitting = u64::from(self.receive.packets());
+        let ring = self.active_mut();
+        // What I ask for now comes besides: repair counts, as it does for the global window (step 3).
+        let missing = ring.window.holes(ring.rotation.request_limit);
+        let missing = missing.map(|(first, last)| last.since(first) + 1).sum::<u64>();
+        let room = fitting.saturating_sub(missing).max(members);
+        ring.rotation.receive_limit = token.seq.plus(room);
         if let Some(took) = took {
             self.pace.note(now, took);
         }

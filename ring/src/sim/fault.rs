@@ -48,6 +48,10 @@ pub(super) enum Fault {
     Leave(usize),
     /// What a member multicasts on the ring is lost; its token and all else pass.
     Mute(usize),
+    /// A host gets the processor once in so long only: what comes meanwhile waits in its buffers.
+    Starve { node: usize, slice: Duration },
+    /// An application publishes many long messages at once.
+    Flood { node: usize, messages: u64, bytes: (u64, u64) },
     /// The first token that a member got of each of its last rings comes once more.
     Replay(usize),
     /// A fault that strikes when a member reaches a certain step, or never.
@@ -92,6 +96,7 @@ impl World {
                 self.replay(node);
                 Ok(())
             }
+            Fault::Flood { node, messages, bytes } => self.flood(node, messages, bytes),
             Fault::When { node, step, delay, lasts, then } => {
                 self.nodes[node].armed = Some(Armed { step, delay, lasts, fault: *then });
                 Ok(())
@@ -115,7 +120,9 @@ impl World {
 
     pub(super) fn end(&mut self, fault: Fault) -> Result<(), Violated> {
         match fault {
-            Fault::Crash { .. } | Fault::Leave(_) | Fault::Replay(_) => Ok(()),
+            Fault::Crash { .. } | Fault::Leave(_) | Fault::Replay(_) | Fault::Flood { .. } => {
+                Ok(())
+            }
             Fault::Pause { node, .. } => self.resume(node),
             Fault::When { node, .. } => {
                 self.nodes[node].armed = None;
@@ -179,11 +186,16 @@ impl World {
                 self.disk_delay.1 = if on { most } else { Duration::from_millis(3) };
             }
             Fault::BadDisk(node) => self.nodes[node].disk.refuses = on,
+            Fault::Starve { node, slice } => {
+                self.stats.starvations += u64::from(on);
+                self.nodes[node].slice = on.then_some(slice);
+            }
             Fault::Crash { .. }
             | Fault::Pause { .. }
             | Fault::SlowConsumer(_)
             | Fault::Leave(_)
             | Fault::Replay(_)
+            | Fault::Flood { .. }
             | Fault::When { .. } => {}
         }
     }
@@ -233,6 +245,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.nodes[node].armed = None;
             self.nodes[node].disk.refuses = false;
+            self.nodes[node].slice = None;
             self.resume(node)?;
             self.read_again(node)?;
             self.start(node)?;

@@ -17,7 +17,7 @@ use crate::trace::{ContentHash, Entry, Event};
 use crate::wire::data::Data;
 use crate::wire::join::Join;
 use crate::wire::token::Token;
-use crate::wire::{Header, Kind};
+use crate::wire::{Header, Kind, frame_bytes_max};
 
 /// An invariant that does not hold.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -191,6 +191,11 @@ impl God {
                     && data.ring == running.ring
                     && data.seq > start
                 {
+                    self.judged += 1;
+                    let most = frame_bytes_max(running.mtu_bytes);
+                    require(frame.len() <= most, "no frame is longer than its ring's MTU", || {
+                        format!("{} bytes from {} on {}", frame.len(), data.transmitter, data.ring)
+                    })?;
                     let own = self.originated.entry((data.ring, data.transmitter)).or_default();
                     if own.last().is_none_or(|last| *last < data.seq) {
                         own.push(data.seq);

@@ -6,6 +6,7 @@
 
 pub mod check;
 
+mod buffer;
 mod demands;
 mod fault;
 mod god;
@@ -16,6 +17,7 @@ mod obliged;
 mod plan;
 mod rng;
 mod run;
+mod shares;
 mod stats;
 mod workload;
 mod world;

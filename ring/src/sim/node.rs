@@ -3,10 +3,13 @@
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::buffer::Buffer;
 use super::fault::Armed;
+use super::rng::Random;
 use super::stats::Stats;
 use crate::cycle::{Command, ControlHalf, ControlPort, DataHalf, DataPort};
 use crate::delivery::Delivery;
@@ -22,10 +25,13 @@ use crate::trace::{Entry, Event, History};
 use crate::wire::ClusterTag;
 
 /// Frames a socket keeps while its half stands still.
-const SOCKET_FRAMES_MAX: usize = 2_000;
+pub(super) const SOCKET_FRAMES_MAX: usize = 2_000;
 
-/// IP MTU of every interface: Ethernet's.
+/// IP MTU of most interfaces: Ethernet's.
 const MTU_BYTES: usize = 1500;
+
+/// How often a worker asks the kernel for its drops.
+const LOOK_FOR_DROPS: Duration = Duration::from_millis(10);
 
 /// Items between the worker and an application that does not read.
 const STREAM_ITEMS_MAX: usize = 16;
@@ -41,6 +47,11 @@ pub(super) struct Node {
     pub(super) stopped_at: Option<Time>,
     /// A fault that waits for a step of this member.
     pub(super) armed: Option<Armed>,
+    /// Of its interface: longer frames do not come in.
+    pub(super) mtu_bytes: usize,
+    pub(super) buffer: Buffer,
+    /// Its data half gets the processor once in so long only.
+    pub(super) slice: Option<Duration>,
     pub(super) histories: Vec<History>,
 }
 
@@ -94,6 +105,12 @@ pub(super) struct DataSide {
     pub(super) stream_was_full: bool,
     pub(super) reports: Vec<Report>,
     pub(super) recorded: Vec<Entry>,
+    /// Frames that the kernel dropped at the half's sockets.
+    pub(super) drops: u64,
+    /// Of them, those that the half was told of.
+    drops_told: u64,
+    /// When the kernel was asked for its drops last.
+    looked_at: Time,
     scratch: Vec<u8>,
 }
 
@@ -138,6 +155,9 @@ impl Node {
             lives: 0,
             stopped_at: None,
             armed: None,
+            mtu_bytes: MTU_BYTES,
+            buffer: Buffer::unlimited(Random::new(0)),
+            slice: None,
             histories: Vec::new(),
         }
     }
@@ -156,14 +176,15 @@ impl Node {
             incarnation: start.incarnation,
             endpoint: endpoint(self.index),
         };
-        let identity = Identity { member, cluster: cluster(), mtu_bytes: MTU_BYTES };
+        let identity = Identity { member, cluster: cluster(), mtu_bytes: self.mtu_bytes };
+        let params = self.buffer.params(params);
         self.lives += 1;
         self.histories.push(History::new(member.id, member.incarnation));
         self.life = Some(Life {
             data: DataHalf::new(identity.clone(), params.clone(), true, now),
-            control: ControlHalf::new(identity.clone(), start, params.clone(), now),
+            control: ControlHalf::new(identity.clone(), start, params, now),
             identity,
-            data_side: DataSide::default(),
+            data_side: DataSide { looked_at: now, ..DataSide::default() },
             control_side: ControlSide::default(),
             data_half: HalfState::default(),
             control_half: HalfState::default(),
@@ -188,18 +209,40 @@ impl Node {
     }
 }
 
-impl Life {
+impl Node {
     /// A frame arrives at one of the sockets.
     pub(super) fn receive(&mut self, socket: Socket, frame: Bytes, stats: &mut Stats) {
+        let Some(life) = &mut self.life else { return };
+        let side = &mut life.data_side;
         let queue = match socket {
-            Socket::Data => &mut self.data_side.data,
-            Socket::Token => &mut self.data_side.tokens,
-            Socket::Control => &mut self.control_side.frames,
+            Socket::Data => &mut side.data,
+            Socket::Token => &mut side.tokens,
+            Socket::Control => &mut life.control_side.frames,
         };
-        if queue.len() >= SOCKET_FRAMES_MAX {
-            stats.frames_overflowed += 1;
-        } else {
+        let has_room = match socket {
+            Socket::Data => self.buffer.has_room(queue.len()),
+            Socket::Token | Socket::Control => queue.len() < SOCKET_FRAMES_MAX,
+        };
+        if has_room {
             queue.push_back(frame);
+        } else {
+            stats.frames_overflowed += 1;
+            side.drops += u64::from(socket != Socket::Control);
+        }
+    }
+}
+
+impl Life {
+    /// The engine's part: after a cycle, but not after each, the half hears of drops.
+    pub(super) fn tell_of_drops(&mut self, now: Time, stats: &mut Stats) {
+        let side = &mut self.data_side;
+        if now.since(side.looked_at) < LOOK_FOR_DROPS {
+            return;
+        }
+        side.looked_at = now;
+        if side.drops != std::mem::replace(&mut side.drops_told, side.drops) {
+            self.data.handle_drops();
+            stats.drops_told += 1;
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::buffer;
 use super::check::{self, Verdict};
 use super::demands;
 use super::god::Violated;
-use super::plan::{self, Profile};
+use super::plan::{self, Planned, Profile};
 use super::rng::Random;
+use super::shares;
 use super::stats::Stats;
 use super::world::{Happening, World};
 use crate::params::Params;
@@ -95,6 +97,9 @@ impl Outcome {
     }
 }
 
+/// Makes of a seed that of the stream from which receive buffers, MTUs and what judges them are drawn.
+const EXTRA: u64 = 0x5245_4345_4956_4500;
+
 /// Runs a scenario.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Outcome {
@@ -107,7 +112,21 @@ pub fn run(scenario: &Scenario) -> Outcome {
     let chaos = scenario.chaos.unwrap_or(chaos);
     let params = draw_params(&mut rng);
     let mut world = World::new(nodes, params, rng);
-    let result = live(&mut world, profile, chaos, scenario.steps.unwrap_or(u64::MAX));
+    // Whatever is drawn from a stream of its own, the rest of a seed's plan stays what it is.
+    let mut extra = Random::new(scenario.seed ^ EXTRA);
+    let mut more = Vec::new();
+    if let Some(buffers) = buffer::draw(&mut extra, &world.params, nodes) {
+        for (node, buffer) in world.nodes.iter_mut().zip(buffers) {
+            node.buffer = buffer;
+        }
+        more = buffer::fill(&mut extra, nodes, chaos);
+    }
+    if extra.chance(0.4) {
+        for node in &mut world.nodes {
+            node.mtu_bytes = [1_280, 1_500, 9_000][extra.index(3)];
+        }
+    }
+    let result = live(&mut world, profile, chaos, scenario.steps.unwrap_or(u64::MAX), more, extra);
     let now = world.now;
     for node in &mut world.nodes {
         if let Some(life) = &node.life {
@@ -170,8 +189,11 @@ fn live(
     profile: Profile,
     chaos: Duration,
     steps: u64,
+    more: Vec<Planned>,
+    mut extra: Random,
 ) -> Result<Duration, Failure> {
-    let plan = plan::draw(&mut world.rng, profile, world.nodes.len(), chaos);
+    let mut plan = plan::draw(&mut world.rng, profile, world.nodes.len(), chaos);
+    plan.extend(more);
     // Some clusters start all at once, some one by one.
     let apart = [0, 0, 50_000, 400_000][world.rng.index(4)];
     for node in 0..world.nodes.len() {
@@ -198,6 +220,7 @@ fn live(
     }
     settle(world, "new messages are delivered")?;
     demands::judge(world)?;
+    shares::judge(world, &mut extra)?;
     Ok(merged_after)
 }
 

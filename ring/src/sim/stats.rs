@@ -41,8 +41,16 @@ stats! {
     frames_duplicated,
     /// Frames overtaken by later ones.
     frames_delayed,
+    /// Frames longer than what their receiver's interface takes.
+    frames_too_long,
     /// Frames dropped by a full receive buffer.
     frames_overflowed,
+    /// Times that a data half was told of such drops.
+    drops_told,
+    /// Hosts that got the processor from time to time only.
+    starvations,
+    /// Applications that published much at once.
+    floods,
     /// Frames without effect at their receiver.
     frames_ignored,
     /// Packets multicast again on a ring in operation.

@@ -18,17 +18,27 @@ const PACKED_MAX: u64 = 7;
 /// Bytes of packed messages.
 const PACKED_BYTES_MAX: usize = 9_000;
 
+/// Bytes of a message that fills several packets, most of the time.
+pub(super) const SEVERAL_PACKETS: (u64, u64) = (1_300, 20_000);
+
+/// Bytes of a message that fills most of one.
+pub(super) const ONE_PACKET: (u64, u64) = (900, 1_400);
+
 /// Publishes messages at random intervals, every payload unique.
 #[derive(Debug)]
 pub(super) struct Workload {
     rng: Random,
     published: Vec<u64>,
+    /// One for each application: what it pads depends on what it packed before.
+    packers: Vec<Packer>,
     /// Mean time between two messages of one application; `None`: silence.
     pub(super) interval: Option<Duration>,
     /// Part of messages that ask for safe delivery.
     pub(super) safe: f64,
-    /// Part of messages that fill several packets.
+    /// Part of messages that are long.
     pub(super) large: f64,
+    /// How many bytes those have.
+    pub(super) large_bytes: (u64, u64),
 }
 
 impl Workload {
@@ -36,7 +46,18 @@ impl Workload {
         let interval = Duration::from_micros(rng.between(1_000, 20_000));
         let safe = [0.1, 0.5, 0.9][rng.index(3)];
         let large = if rng.chance(0.3) { 0.03 } else { 0.0 };
-        Self { rng, published: vec![0; nodes], interval: Some(interval), safe, large }
+        // Longer than any ring's: the backlog has to cut them.
+        let packers = (0..nodes).map(|_| Packer::new(PACKED_BYTES_MAX, true)).collect();
+        let published = vec![0; nodes];
+        Self {
+            rng,
+            published,
+            packers,
+            interval: Some(interval),
+            safe,
+            large,
+            large_bytes: SEVERAL_PACKETS,
+        }
     }
 
     /// When an application publishes again after `now`.
@@ -50,21 +71,19 @@ impl Workload {
     /// What `node` publishes next, and how many messages that are: one, or a few packed ones.
     pub(super) fn messages(&mut self, node: usize) -> (Service, Messages, u64) {
         let (service, first) = self.message(node);
-        // Longer than any ring's: the backlog has to cut them.
-        let mut packer = Packer::new(PACKED_BYTES_MAX, true);
-        let packs = self.published[node].is_multiple_of(PACKED_EVERY) && packer.push(&first);
-        if !packs {
+        let packs = self.published[node].is_multiple_of(PACKED_EVERY);
+        if !(packs && self.packers[node].push(&first)) {
             return (service, Messages::One(first), 1);
         }
         for _ in 0..self.published[node] % PACKED_MAX {
             // Its service is the first one's.
             let (_, payload) = self.message(node);
-            if !packer.push(&payload) {
+            if !self.packers[node].push(&payload) {
                 break;
             }
         }
-        let count = u64::from(packer.count());
-        let messages = packer.take().map_or(Messages::One(first), Messages::Packed);
+        let count = u64::from(self.packers[node].count());
+        let messages = self.packers[node].take().map_or(Messages::One(first), Messages::Packed);
         (service, messages, count)
     }
 
@@ -73,7 +92,7 @@ impl Workload {
         self.published[node] += 1;
         let mut payload = format!("{node}:{}:", self.published[node]).into_bytes();
         let padding = if self.rng.chance(self.large) {
-            self.rng.between(1_300, 20_000)
+            self.rng.between(self.large_bytes.0, self.large_bytes.1)
         } else {
             self.rng.between(0, 60)
         };

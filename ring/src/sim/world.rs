@@ -21,9 +21,9 @@ use crate::membership::ControlDestination;
 use crate::ordering::DataDestination;
 use crate::params::Params;
 use crate::time::Time;
-use crate::wire::Kind;
 use crate::wire::header::Header;
 use crate::wire::token::Token;
+use crate::wire::{self, Kind};
 
 /// Something that happens at a point in time.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ impl World {
         let Some(life) = &mut self.nodes[node].life else { return Ok(()) };
         match what {
             Happening::Frame { socket, frame } => {
-                life.receive(socket, frame, &mut self.stats);
+                self.nodes[node].receive(socket, frame, &mut self.stats);
                 match socket {
                     Socket::Data | Socket::Token => self.run_data(node),
                     Socket::Control => self.run_control(node),
@@ -261,6 +261,23 @@ impl World {
         self.run_data(node)
     }
 
+    /// The application of `node` publishes many long messages.
+    pub(super) fn flood(
+        &mut self,
+        node: usize,
+        messages: u64,
+        bytes: (u64, u64),
+    ) -> Result<(), Violated> {
+        let large = std::mem::replace(&mut self.workload.large, 1.0);
+        let large_bytes = std::mem::replace(&mut self.workload.large_bytes, bytes);
+        self.stats.floods += 1;
+        for _ in 0..messages {
+            self.submit(node)?;
+        }
+        (self.workload.large, self.workload.large_bytes) = (large, large_bytes);
+        Ok(())
+    }
+
     /// The application of `node` asks to leave.
     pub(super) fn leave(&mut self, node: usize) -> Result<(), Violated> {
         let Some(life) = &mut self.nodes[node].life else { return Ok(()) };
@@ -274,11 +291,16 @@ impl World {
 
     pub(super) fn run_data(&mut self, node: usize) -> Result<(), Violated> {
         let now = self.now;
+        let slice = self.nodes[node].slice;
         let Some(life) = &mut self.nodes[node].life else { return Ok(()) };
         if stands_still(&mut life.data_half, now) {
             return Ok(());
         }
         life.data.cycle(now, &mut life.data_side);
+        life.tell_of_drops(now, &mut self.stats);
+        if let Some(slice) = slice {
+            life.data_half.paused_until = Some(now + slice);
+        }
         let (reports, sends) = (
             std::mem::take(&mut life.data_side.reports),
             std::mem::take(&mut life.data_side.sends),
@@ -400,6 +422,12 @@ impl World {
             Half::Control => life.control.poll_timeout(),
         };
         let state = life.half_mut(half);
+        if let Some(until) = state.paused_until {
+            // It runs then whatever comes, and not before.
+            state.wake_at = Some(until);
+            self.schedule(until, node, lives, Happening::Wake(half));
+            return;
+        }
         let Some(wanted) = wanted.map(|at| at.max(self.now)) else { return };
         if state.wake_at.is_none_or(|scheduled| scheduled > wanted) {
             state.wake_at = Some(wanted);
@@ -467,6 +495,10 @@ impl World {
                 kept.truncate(3);
                 kept.push_front((token.ring, frame.clone()));
             }
+        }
+        if frame.len() > wire::frame_bytes_max(self.nodes[to].mtu_bytes) {
+            self.stats.frames_too_long += 1;
+            return;
         }
         for after in self.network.carry(from, to, kind, &mut self.stats).into_iter().flatten() {
             self.after(after, to, Happening::Frame { socket, frame: frame.clone() });
