@@ -16,10 +16,8 @@ use crate::member;
 pub struct PacketShape {
     /// Of the protocol's own data in front of each packet's body, in bytes.
     pub head_bytes: usize,
-    /// The body of a packet; the last one of a message in several packets may be shorter.
+    /// The body of a packet.
     pub body_bytes: usize,
-    /// The body of that last packet; the same as `body_bytes` where a message takes one packet.
-    pub last_body_bytes: usize,
     /// Whole messages in a packet; 1 where a message takes several.
     pub messages: usize,
     /// Packets of one message; 1 where several messages share one.
@@ -34,18 +32,10 @@ impl PacketShape {
         let entry_bytes = MESSAGE_PREFIX_BYTES + size;
         if entry_bytes <= room {
             let messages = room / entry_bytes;
-            let body_bytes = messages * entry_bytes;
-            return Self {
-                head_bytes,
-                body_bytes,
-                last_body_bytes: body_bytes,
-                messages,
-                packets: 1,
-            };
+            return Self { head_bytes, body_bytes: messages * entry_bytes, messages, packets: 1 };
         }
         let packets = size.div_ceil(room);
-        let last_body_bytes = size - (packets - 1) * room;
-        Self { head_bytes, body_bytes: room, last_body_bytes, messages: 1, packets }
+        Self { head_bytes, body_bytes: size.div_ceil(packets), messages: 1, packets }
     }
 }
 
@@ -120,6 +110,6 @@ mod tests {
         assert_eq!((exact.messages, exact.packets, exact.body_bytes), (1, 1, room));
         let large = PacketShape::of(2 * room + 1, 1500);
         assert_eq!((large.messages, large.packets), (1, 3));
-        assert_eq!((large.body_bytes, large.last_body_bytes), (room, 1));
+        assert_eq!(large.body_bytes, (2 * room + 1).div_ceil(3));
     }
 }

@@ -144,7 +144,7 @@ impl Backlog {
         self.cut_front(body_bytes);
         let front = self.queue.front()?;
         if self.fragmented > 0 || front.messages.body_bytes() > body_bytes {
-            return self.next_fragment(originator, body_bytes);
+            return self.next_fragment(originator, body_bytes, arena);
         }
         let (first_message, service) = (front.counter, front.service);
         let (count, body) = match self.pop_whole_body(body_bytes) {
@@ -227,18 +227,36 @@ impl Backlog {
         (count, arena.finish())
     }
 
-    fn next_fragment(&mut self, originator: NodeId, body_bytes: usize) -> Option<Numbered> {
+    /// Cuts a message into as few pieces as possible, of one length but for the last: frames of one
+    /// length leave the host together.
+    fn next_fragment(
+        &mut self,
+        originator: NodeId,
+        body_bytes: usize,
+        arena: &mut Arena,
+    ) -> Option<Numbered> {
         let front = self.queue.front()?;
         let Messages::One(payload) = &front.messages else { return None };
         let (first_message, service) = (front.counter, front.service);
-        let end = payload.len().min(self.fragmented + body_bytes);
+        let pieces = payload.len().div_ceil(body_bytes).max(1);
+        let piece_bytes = payload.len().div_ceil(pieces);
+        let end = payload.len().min(self.fragmented + piece_bytes);
+        let mut body = payload.slice(self.fragmented..end);
         let fragment = match (self.fragmented, end == payload.len()) {
             (0, true) => Fragment::Only,
-            (_, true) => Fragment::Last,
+            (_, true) => {
+                let padding = self.level.fragment_padding(body.len(), piece_bytes);
+                if padding > 0 {
+                    arena.reserve(piece_bytes);
+                    arena.put(&body);
+                    arena.pad(padding);
+                    body = arena.finish();
+                }
+                Fragment::Last { padding: u16::try_from(padding).unwrap_or(0) }
+            }
             (0, false) => Fragment::First,
             (_, false) => Fragment::Middle,
         };
-        let body = payload.slice(self.fragmented..end);
         let content = Content::Fragment(fragment);
         let packet = Packet { originator, first_message, service, content, body };
         self.fragmented = end;
@@ -310,9 +328,11 @@ mod tests {
         assert_eq!(backlog.packets(100), 2);
         backlog.restart_fragmented();
         let packets = drain(&mut backlog, 100);
-        let whole: Vec<u8> = packets.iter().flat_map(|packet| packet.body.to_vec()).collect();
+        let whole: Vec<u8> = packets.iter().flat_map(|packet| packet.piece().to_vec()).collect();
         assert_eq!((packets.len(), whole), (3, payload));
-        assert_eq!(packets[2].content, Content::Fragment(Fragment::Last));
+        // 250 bytes are three times 84 less two.
+        assert!(packets.iter().all(|packet| packet.body.len() == 84));
+        assert_eq!(packets[2].content, Content::Fragment(Fragment::Last { padding: 2 }));
     }
 
     fn accept_packed(backlog: &mut Backlog, payloads: &[&[u8]]) -> u64 {

@@ -162,11 +162,12 @@ impl Assembler {
             self.partial.insert(packet.originator, BytesMut::new());
         }
         let partial = self.partial.get_mut(&packet.originator)?;
-        if partial.len() + packet.body.len() > self.message_bytes_max {
+        let piece = packet.piece();
+        if partial.len() + piece.len() > self.message_bytes_max {
             self.partial.remove(&packet.originator);
             return None;
         }
-        partial.extend_from_slice(&packet.body);
+        partial.extend_from_slice(piece);
         if fragment.completes() {
             self.partial.remove(&packet.originator).map(BytesMut::freeze)
         } else {

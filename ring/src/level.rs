@@ -22,6 +22,13 @@ impl Level {
         Self { bytes: 0, last: 0, is_on }
     }
 
+    /// Zero bytes to put behind the last piece of a message that is cut into pieces of
+    /// `piece_bytes`: those of the next message of its size leave together with it then.
+    pub(crate) const fn fragment_padding(&self, last_bytes: usize, piece_bytes: usize) -> usize {
+        let missing = piece_bytes - last_bytes;
+        if self.is_on && may_pad(missing, piece_bytes) { missing } else { 0 }
+    }
+
     /// Zero bytes to put behind a body of so many `bytes`, in packets that take `bytes_max`.
     ///
     /// The longest body of late is the measure, until one is much shorter, or two in a row have one

@@ -15,7 +15,10 @@ pub enum Fragment {
     /// More follow.
     Middle,
     /// The message is complete, and originated, with this one.
-    Last,
+    Last {
+        /// Zeroes behind the piece, up to a quarter of the body, that make it as long as the others.
+        padding: u16,
+    },
     /// The whole message: it fills a body alone, without a length in front.
     Only,
 }
@@ -30,7 +33,7 @@ impl Fragment {
     /// The message is complete with this piece.
     #[must_use]
     pub const fn completes(self) -> bool {
-        matches!(self, Self::Last | Self::Only)
+        matches!(self, Self::Last { .. } | Self::Only)
     }
 }
 
@@ -77,7 +80,14 @@ impl Packet {
             return Err(Malformed::Range);
         }
         let Content::Messages { count } = self.content else {
-            return if self.body.is_empty() { Err(Malformed::Range) } else { Ok(()) };
+            let padding = &self.body[self.piece().len()..];
+            return if self.piece().is_empty() {
+                Err(Malformed::Range)
+            } else if is_padding(padding, &self.body) {
+                Ok(())
+            } else {
+                Err(Malformed::Trailing)
+            };
         };
         let mut rest = &self.body[..];
         for _ in 0..count {
@@ -86,8 +96,7 @@ impl Packet {
             };
             rest = tail;
         }
-        let is_padding = may_pad(rest.len(), self.body.len()) && rest.iter().all(|byte| *byte == 0);
-        if is_padding { Ok(()) } else { Err(Malformed::Trailing) }
+        if is_padding(rest, &self.body) { Ok(()) } else { Err(Malformed::Trailing) }
     }
 
     /// The messages that are complete with this packet: their count.
@@ -97,6 +106,16 @@ impl Packet {
             Content::Messages { count } => count,
             Content::Fragment(fragment) => fragment.completes() as u16,
         }
+    }
+
+    /// The piece of a message that a fragment carries: its body without the padding.
+    #[must_use]
+    pub fn piece(&self) -> &[u8] {
+        let padding = match self.content {
+            Content::Fragment(Fragment::Last { padding }) => padding.into(),
+            _ => 0,
+        };
+        &self.body[..self.body.len().saturating_sub(padding)]
     }
 
     /// The payloads of whole messages in order, as slices of the body; none for a fragment.
@@ -111,6 +130,11 @@ impl Packet {
             Some(payload)
         })
     }
+}
+
+/// Whether the end of a body is padding that may be there.
+fn is_padding(end: &[u8], body: &[u8]) -> bool {
+    may_pad(end.len(), body.len()) && end.iter().all(|byte| *byte == 0)
 }
 
 pub(crate) fn split_message(body: &[u8]) -> Option<(&[u8], &[u8])> {

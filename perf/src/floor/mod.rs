@@ -198,10 +198,7 @@ impl Member {
 
     fn send_data(&mut self, number: u64) {
         Frame::Data { number }.put(self.cluster, &mut &mut self.head[..]);
-        let packets = self.shape.packets as u64;
-        let is_last = number % packets == packets - 1;
-        let bytes = if is_last { self.shape.last_body_bytes } else { self.shape.body_bytes };
-        self.bare.link.send(Destination::Group, &self.head, self.body.slice(..bytes));
+        self.bare.link.send(Destination::Group, &self.head, self.body.clone());
     }
 
     /// Prints the result, and says how the command ends.

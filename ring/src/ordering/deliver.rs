@@ -90,7 +90,7 @@ impl Ordering {
             if fragment.begins() {
                 *partial = ContentHash::default();
             }
-            partial.update(&packet.body);
+            partial.update(packet.piece());
             if fragment.completes() {
                 let hash = partial.finish();
                 self.record(now, event(0, hash));

@@ -81,7 +81,7 @@ impl Data {
             Content::Messages { count } => (0, count),
             Content::Fragment(Fragment::First) => (1, 0),
             Content::Fragment(Fragment::Middle) => (2, 0),
-            Content::Fragment(Fragment::Last) => (3, 0),
+            Content::Fragment(Fragment::Last { padding }) => (3, padding),
             Content::Fragment(Fragment::Only) => (4, 0),
         };
         out.put_u8(code);
@@ -108,7 +108,7 @@ const fn content(code: u8, count: u16) -> Result<Content, Malformed> {
         (0, 1..) => Ok(Content::Messages { count }),
         (1, 0) => Ok(Content::Fragment(Fragment::First)),
         (2, 0) => Ok(Content::Fragment(Fragment::Middle)),
-        (3, 0) => Ok(Content::Fragment(Fragment::Last)),
+        (3, padding) => Ok(Content::Fragment(Fragment::Last { padding })),
         (4, 0) => Ok(Content::Fragment(Fragment::Only)),
         _ => Err(Malformed::Range),
     }

@@ -229,6 +229,11 @@ fn bodies_that_do_not_fill_their_packet_are_refused() {
     assert_eq!(with(messages(1), &[0, 0, b'a']), Err(Malformed::Trailing));
     assert_eq!(with(messages(2), &[0, 0]), Err(Malformed::Truncated));
     assert_eq!(with(Content::Fragment(Fragment::First), &[]), Err(Malformed::Range));
+    let last = |padding| Content::Fragment(Fragment::Last { padding });
+    assert_eq!(with(last(1), b"abc\0"), Ok(()));
+    assert_eq!(with(last(1), b"abcd"), Err(Malformed::Trailing), "no zero");
+    assert_eq!(with(last(2), b"ab\0\0"), Err(Malformed::Trailing), "more than a quarter");
+    assert_eq!(with(last(9), b"\0\0"), Err(Malformed::Range), "more than there is");
     assert_eq!(with(messages(1), &[0, 0]), Ok(()), "an empty message is a message");
     assert_eq!(with(messages(1), b"\x06\0messag\0\0"), Ok(()), "a little padding");
     assert_eq!(with(messages(1), b"\x01\0m\0\0"), Err(Malformed::Trailing), "more");
