@@ -213,8 +213,8 @@ impl Builder {
         self
     }
 
-    /// Slices of the processor for the member's threads, 0.1 ms to 100 ms, or zero for those of the
-    /// system; default 0.1 ms. With short ones they wait less for threads that compute (Linux 6.12;
+    /// Slices of the processor for the member's threads, from 0.1 ms to 100 ms (the kernel takes the
+    /// nearest), or zero for those of the thread that joins; default 0.1 ms. With short ones they wait less for threads that compute (Linux 6.12;
     /// before that it does nothing). In inline drive there are none: see [`set_slice`].
     ///
     /// [`set_slice`]: crate::set_slice

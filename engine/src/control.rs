@@ -190,6 +190,11 @@ impl Control {
         self.port.link.waker().clear();
     }
 
+    /// The next [`Control::cycle_if_due`] looks at the sockets: they may have ended a wait.
+    pub(crate) fn look_soon(&mut self) {
+        self.look_at = self.clock.now().0;
+    }
+
     /// What becomes readable when there is something to do.
     pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         self.port.link.fds()

@@ -309,7 +309,8 @@ impl Node {
     }
 
     /// Does one bounded round of the member's work in the caller's thread; yields how much was
-    /// done. Only in inline drive is there work to do.
+    /// done. Only in inline drive is there work to do. What comes for the membership is looked for
+    /// every 200 µs: to rest between rounds, use [`Node::wait`].
     pub fn poll(&mut self) -> usize {
         let Drive::Inline { worker, control } = &mut self.drive else { return 0 };
         let work = worker.cycle() + control.cycle_if_due(worker.seen_at());
@@ -320,7 +321,8 @@ impl Node {
         work
     }
 
-    /// Counters of the data path and its link by name; at most some milliseconds old.
+    /// Counters of the data path and its link by name; at most some milliseconds old, but for what
+    /// the kernel dropped while the ring was idle (half a second).
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         self.publisher.shared.counters.read().collect()

@@ -29,8 +29,9 @@ use crate::trace_file::TraceFile;
 /// How often the counters are published while there is traffic.
 const PUBLISH_COUNTERS: Duration = Duration::from_millis(10);
 
-/// How often the kernel is asked what it dropped while no data comes.
-const QUIET_DROPS: Duration = Duration::from_millis(500);
+/// How often the kernel is asked what it dropped while nobody has anything to send: it costs a call
+/// for each socket.
+const DROPS_OF_IDLE: Duration = Duration::from_millis(500);
 
 /// What a worker does about an application that does not read.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -59,7 +60,6 @@ pub(crate) struct Worker {
     /// What the kernel had dropped when it was asked last: a call for each socket.
     drops: KernelDrops,
     drops_at: Instant,
-    drops_received: u64,
     /// The ring whose members are the link's peers.
     peers_of: Option<RingId>,
     tokens: TokenWatch,
@@ -111,7 +111,6 @@ impl Worker {
             published_at: now,
             drops: KernelDrops::default(),
             drops_at: now,
-            drops_received: 0,
             peers_of: None,
             tokens: TokenWatch::default(),
         }
@@ -217,6 +216,7 @@ impl Worker {
                 {
                     self.port.link.wait_besides(&control.fds(), mine.min(its).min(most));
                     control.clear_wakes();
+                    control.look_soon();
                 }
                 self.port.bells.worker.awake();
                 control.awake();
@@ -226,10 +226,10 @@ impl Worker {
 
     fn publish_counters(&mut self, now: Instant) {
         self.published_at = now;
-        let received = self.counters().packets_received;
-        let interval = if received == self.drops_received { QUIET_DROPS } else { PUBLISH_COUNTERS };
+        let is_idle = self.half.ordering().is_idle();
+        let interval = if is_idle { DROPS_OF_IDLE } else { PUBLISH_COUNTERS };
         if now.saturating_duration_since(self.drops_at) >= interval {
-            (self.drops_at, self.drops_received) = (now, received);
+            self.drops_at = now;
             let drops = self.port.link.kernel_drops();
             if drops != std::mem::replace(&mut self.drops, drops) {
                 self.half.handle_drops();

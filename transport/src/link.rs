@@ -179,7 +179,7 @@ impl DataLink {
         match &mut self.backend {
             Backend::Uring(uring) => match uring.wait(timeout) {
                 Ok(true) => {}
-                // The timeout ended it, so the call that clears the waker is saved.
+                // Nothing has completed, so the call that clears the waker is saved.
                 Ok(false) => return,
                 Err(failure) => {
                     self.degrade(&failure);

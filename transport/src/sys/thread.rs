@@ -19,9 +19,10 @@ pub fn set_realtime(priority: u8) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Asks for slices of so long for the calling thread, 0.1 to 100 ms: it gets its share of the
-/// processor in smaller pieces, and each sooner. Needs no privilege. Kernels before 6.12 have one
-/// length for all and do nothing; so does this for a thread of another policy.
+/// Asks for slices of so long for the calling thread and those that it starts, 0.1 to 100 ms (the
+/// kernel takes the nearest): it gets its share of the processor in smaller pieces, and each sooner.
+/// Needs no privilege. Kernels before 6.12 have one length for all and do nothing; so does this for
+/// a thread of another policy.
 ///
 /// # Errors
 /// What the kernel says.

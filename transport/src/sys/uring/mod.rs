@@ -233,8 +233,8 @@ impl Uring {
         Ok(())
     }
 
-    /// Blocks until there is something to receive, a wake, or the end of `timeout`; false for the
-    /// latter.
+    /// Blocks until there is something to receive, a wake, or the end of `timeout`; false when
+    /// nothing has completed.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Failure> {
         if std::mem::take(&mut self.is_woken) || self.ring.has_completions() {
             return Ok(true);
