@@ -214,8 +214,9 @@ impl Builder {
     }
 
     /// Slices of the processor for the member's threads, from 0.1 ms to 100 ms (the kernel takes the
-    /// nearest), or zero for those of the thread that joins; default 0.1 ms. With short ones they wait less for threads that compute (Linux 6.12;
-    /// before that it does nothing). In inline drive there are none: see [`set_slice`].
+    /// nearest), or zero for those of the thread that joins; default 0.1 ms. With short ones they
+    /// wait less for threads that compute (Linux 6.12; before that it does nothing). In inline drive
+    /// there are no such threads: see [`set_slice`].
     ///
     /// [`set_slice`]: crate::set_slice
     #[must_use]

@@ -154,6 +154,7 @@ impl Worker {
     /// Ends the history and says what was lost.
     pub(crate) fn finish(&mut self) {
         let (instant, now) = self.clock.now();
+        self.look_for_drops(instant);
         self.publish_counters(instant);
         let mut unread = 0;
         while let Some((_, messages)) = self.port.shared.published.pop() {
@@ -229,16 +230,20 @@ impl Worker {
         let is_idle = self.half.ordering().is_idle();
         let interval = if is_idle { DROPS_OF_IDLE } else { PUBLISH_COUNTERS };
         if now.saturating_duration_since(self.drops_at) >= interval {
-            self.drops_at = now;
-            let drops = self.port.link.kernel_drops();
-            if drops != std::mem::replace(&mut self.drops, drops) {
-                self.half.handle_drops();
-            }
+            self.look_for_drops(now);
         }
         let receive_packets = self.half.ordering().receive_packets();
         self.port.shared.receive_packets.store(receive_packets, Ordering::Relaxed);
         let link = self.link_values();
         self.port.shared.counters.publish(self.counters(), &link);
+    }
+
+    fn look_for_drops(&mut self, now: Instant) {
+        self.drops_at = now;
+        let drops = self.port.link.kernel_drops();
+        if drops != std::mem::replace(&mut self.drops, drops) {
+            self.half.handle_drops();
+        }
     }
 
     /// In the order of [`LINK_NAMES`].

@@ -101,7 +101,7 @@ pub struct MemberOptions {
     /// Real-time priority of the worker and control, 1 to 99; needs a processor for each worker.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=99))]
     realtime: Option<u8>,
-    /// Slices of the processor for the worker and control, 0s for the system's [default: 100us].
+    /// Slices of the processor for the worker and control, 0s for the usual ones [default: 100us].
     #[arg(long, value_name = "D", value_parser = values::duration)]
     slice: Option<Duration>,
     /// Lock all memory of the process, so that none is paged out.
@@ -289,7 +289,7 @@ impl MemberOptions {
         self.interface.clone().unwrap_or_default()
     }
 
-    /// Slices of the processor; zero for those of the system.
+    /// Slices of the processor; zero for those that a thread has anyway.
     #[must_use]
     pub fn slice(&self) -> Duration {
         self.slice.unwrap_or(SLICE_DEFAULT)
