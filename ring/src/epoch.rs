@@ -31,7 +31,7 @@ pub struct Start {
 
 impl Start {
     /// A start above everything used before (`ceiling_on_disk`, zero when there is none) and
-    /// above `wall_floor` (seconds of wall time shifted left by 16).
+    /// above `wall_floor` (wall time, with room for the epochs of its unit).
     #[must_use]
     pub fn new(ceiling_on_disk: Epoch, wall_floor: Epoch) -> Self {
         let incarnation = ceiling_on_disk.max(wall_floor).next();

@@ -43,7 +43,8 @@ pub struct Params {
     pub consensus: Duration,
     /// Distance of repeated commit tokens.
     pub commit_retransmit: Duration,
-    /// A proposed ring that is not installed within this time is given up.
+    /// A proposed ring that is not adopted by all within this time is given up; at most
+    /// `consensus`.
     pub commit_loss: Duration,
     /// Distance of beacons.
     pub beacon: Duration,
@@ -114,6 +115,17 @@ pub enum ParamsError {
         /// Its bound's origin.
         join: Duration,
     },
+    /// A member that has proposed a ring, and so is silent, would be taken for failed.
+    #[error(
+        "commit timeout {commit_loss:?} exceeds consensus {consensus:?}; lower it, or a ring falls \
+         apart where one link is missing"
+    )]
+    Commit {
+        /// The tunable.
+        commit_loss: Duration,
+        /// Its bound's origin.
+        consensus: Duration,
+    },
 }
 
 impl Params {
@@ -141,6 +153,10 @@ impl Params {
         }
         if self.consensus < 3 * self.join {
             return Err(ParamsError::Consensus { consensus: self.consensus, join: self.join });
+        }
+        if self.commit_loss > self.consensus {
+            let (commit_loss, consensus) = (self.commit_loss, self.consensus);
+            return Err(ParamsError::Commit { commit_loss, consensus });
         }
         Ok(())
     }

@@ -32,3 +32,9 @@ impl From<&JoinError> for Exit {
         if error.is_configuration() { Self::Usage } else { Self::Failed }
     }
 }
+
+/// Says why a command ends so.
+pub(crate) fn fail(exit: Exit, reason: &str) -> Exit {
+    eprintln!("roundel: {reason}");
+    exit
+}

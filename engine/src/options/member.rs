@@ -336,6 +336,7 @@ impl Tunables {
         let usual = Params::default();
         let token_loss = self.token_timeout.unwrap_or(usual.token_loss);
         let join = self.join_interval.unwrap_or(usual.join);
+        let consensus = self.consensus_timeout.unwrap_or_else(|| usual.consensus.max(join * 3));
         Params {
             window_packets: self.window.unwrap_or(usual.window_packets),
             personal_packets: self.personal_window.unwrap_or(usual.personal_packets),
@@ -349,9 +350,9 @@ impl Tunables {
             hold: self.hold.unwrap_or_else(|| usual.hold.min(token_loss / 4)),
             fail_to_receive: self.receive_timeout.unwrap_or(usual.fail_to_receive),
             join,
-            consensus: self.consensus_timeout.unwrap_or_else(|| usual.consensus.max(join * 3)),
+            consensus,
             commit_retransmit: self.commit_interval.unwrap_or(usual.commit_retransmit),
-            commit_loss: self.commit_timeout.unwrap_or(usual.commit_loss),
+            commit_loss: self.commit_timeout.unwrap_or_else(|| usual.commit_loss.min(consensus)),
             beacon: self.beacon_interval.unwrap_or(usual.beacon),
             backlog_bytes: self.backlog_size.unwrap_or(usual.backlog_bytes),
             backlog_messages: self.backlog_messages.unwrap_or(usual.backlog_messages),

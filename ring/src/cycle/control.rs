@@ -62,9 +62,12 @@ impl ControlHalf {
     }
 
     /// When the next cycle must run at the latest, if nothing arrives before.
+    ///
+    /// Soon enough for a half that merely had nothing to do not to be taken for one that stood still.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.membership.poll_timeout()
+        let due = self.membership.poll_timeout()?;
+        Some(due.min(self.cycled_at + self.stall / 2))
     }
 
     /// One bounded round of work; yields how much was done.

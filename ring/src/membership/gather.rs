@@ -26,7 +26,13 @@ pub(super) struct Gather {
     /// flaps cannot move it for ever.
     consensus_latest: Time,
     round_since: Time,
+    /// Rounds in which all agreed and the lowest did not propose.
+    rounds_unproposed: u32,
 }
+
+/// Rounds in which the lowest is waited for, although all agree. It may wait for somebody who is
+/// silent to it alone, for as long as a round takes; after that it must have said so.
+const ROUNDS_UNPROPOSED_MAX: u32 = 3;
 
 /// What somebody's last join said.
 #[derive(Debug)]
@@ -73,6 +79,7 @@ impl Gather {
             consensus_at: now + params.consensus,
             consensus_latest: now + 3 * params.consensus,
             round_since: now,
+            rounds_unproposed: 0,
         }
     }
 
@@ -191,8 +198,8 @@ impl Gather {
     }
 
     /// At the consensus timeout somebody goes to the fail set, so that rounds end with ever fewer:
-    /// whoever was silent; if nobody was, nobody as long as all agree and only the commit token is
-    /// missing; else the highest of those that disagree, strangers before members of my ring. True
+    /// whoever was silent; if nobody was, and all agree, so that only the commit token is missing,
+    /// nobody for some rounds and then the lowest; else the highest of those that disagree, strangers before members of my ring. True
     /// when the sets changed.
     pub(super) fn handle_consensus_timeout(&mut self, params: &Params, now: Time) -> bool {
         if now < self.consensus_at {
@@ -207,8 +214,11 @@ impl Gather {
         } else if self.consensus() {
             // The lowest does not propose: somebody whom I hear is silent to it, and its own timer
             // will let it say so. Or it has proposed in vain and is silent by then. To blame it now
-            // would part us.
-            Vec::new()
+            // would part us. But one that proposes in vain again and again, and agrees in between,
+            // is neither silent nor of use.
+            self.rounds_unproposed += 1;
+            let is_useless = self.rounds_unproposed >= ROUNDS_UNPROPOSED_MAX;
+            is_useless.then(|| self.representative()).into_iter().collect()
         } else {
             let disagrees = others.into_iter().filter(|node| !self.agrees(*node));
             disagrees.max_by_key(|node| (!self.kin.contains(node), *node)).into_iter().collect()

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::fault::Fault;
 use super::node::SOCKET_FRAMES_MAX;
 use super::plan::Planned;
-use super::rng::Random;
+use super::rng::{Random, Stream};
+use super::units::whole_micros;
 use super::workload::{ONE_PACKET, SEVERAL_PACKETS};
 use crate::params::Params;
 
@@ -17,41 +20,65 @@ pub(super) const RECEIVE_PACKETS_MIN: usize = 16;
 /// A host's receive buffer, and what its member takes it for.
 #[derive(Clone, Debug)]
 pub(super) struct Buffer {
+    size: BufferSize,
+    rng: Random,
+}
+
+/// How much a receive buffer takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BufferSize {
     /// The member's receive window when it is not that of all.
     promised: Option<u32>,
     frames_max: usize,
     /// Its room differs from frame to frame, as where the kernel counts bytes, and others', too.
     varies: bool,
-    rng: Random,
 }
 
-impl Buffer {
+impl BufferSize {
     /// Room for whatever comes.
-    pub(super) fn unlimited(rng: Random) -> Self {
-        Self { promised: None, frames_max: SOCKET_FRAMES_MAX, varies: false, rng }
-    }
-
-    /// Room for so many frames, whatever the receive window says.
-    #[cfg(test)]
-    pub(super) fn of(frames_max: usize) -> Self {
-        Self { frames_max, ..Self::unlimited(Random::new(0)) }
-    }
-
-    /// Whether the buffer takes one more frame beside `waiting` ones. One frame always fits.
-    pub(super) fn has_room(&mut self, waiting: usize) -> bool {
-        let most = if self.varies { self.rng.index(self.frames_max) + 1 } else { self.frames_max };
-        waiting < most
-    }
-
-    /// Frames for which there is always room.
-    pub(super) const fn frames_min(&self) -> usize {
-        if self.varies { 1 } else { self.frames_max }
-    }
+    pub(super) const UNLIMITED: Self =
+        Self { promised: None, frames_max: SOCKET_FRAMES_MAX, varies: false };
 
     /// The tunables of the host's member.
     pub(super) fn params(&self, params: &Params) -> Params {
         let receive_packets = self.promised.unwrap_or(params.receive_packets);
         Params { receive_packets, ..params.clone() }
+    }
+}
+
+impl Buffer {
+    pub(super) const fn new(size: BufferSize, rng: Random) -> Self {
+        Self { size, rng }
+    }
+
+    /// Room for whatever comes.
+    pub(super) fn unlimited() -> Self {
+        Self::new(BufferSize::UNLIMITED, Random::new(0, Stream::Buffers))
+    }
+
+    /// Room for so many frames, whatever the receive window says.
+    #[cfg(test)]
+    pub(super) fn of(frames_max: usize) -> Self {
+        let size = BufferSize { frames_max, ..BufferSize::UNLIMITED };
+        Self { size, ..Self::unlimited() }
+    }
+
+    /// Whether the buffer takes one more frame beside `waiting` ones. One frame always fits.
+    pub(super) fn has_room(&mut self, waiting: usize) -> bool {
+        let BufferSize { frames_max, varies, .. } = self.size;
+        let most = if varies { self.rng.index(frames_max) + 1 } else { frames_max };
+        waiting < most
+    }
+
+    /// Frames for which there is always room.
+    pub(super) const fn frames_min(&self) -> usize {
+        if self.size.varies { 1 } else { self.size.frames_max }
+    }
+
+    /// The tunables of the host's member.
+    pub(super) fn params(&self, params: &Params) -> Params {
+        self.size.params(params)
     }
 }
 
@@ -71,7 +98,7 @@ enum Room {
 }
 
 /// Draws the hosts' buffers; `None` where none has an end.
-pub(super) fn draw(rng: &mut Random, params: &Params, nodes: usize) -> Option<Vec<Buffer>> {
+pub(super) fn draw(rng: &mut Random, params: &Params, nodes: usize) -> Option<Vec<BufferSize>> {
     const OF_A_HOST: [Room; 6] =
         [Room::Unlimited, Room::Generous, Room::Promised, Room::Half, Room::Small, Room::Varying];
     let of_all = match rng.index(10) {
@@ -90,33 +117,33 @@ pub(super) fn draw(rng: &mut Random, params: &Params, nodes: usize) -> Option<Ve
     Some((0..nodes).map(of_host).collect())
 }
 
-fn draw_one(rng: &mut Random, params: &Params, room: Room) -> Buffer {
-    let mut buffer = Buffer::unlimited(rng.fork());
+fn draw_one(rng: &mut Random, params: &Params, room: Room) -> BufferSize {
+    let mut size = BufferSize::UNLIMITED;
     if room == Room::Unlimited {
-        return buffer;
+        return size;
     }
     if rng.chance(0.7) {
         let least = RECEIVE_PACKETS_MIN as u64;
-        let most = [80, 400][rng.index(2)];
-        buffer.promised = u32::try_from(rng.between(least, most)).ok();
+        let most = rng.one_of([80, 400]);
+        size.promised = u32::try_from(rng.between(least, most)).ok();
     }
-    let packets = crate::ordering::receive_packets(&buffer.params(params)) as usize;
-    buffer.frames_max = match room {
+    let packets = crate::ordering::receive_packets(&size.params(params)) as usize;
+    size.frames_max = match room {
         Room::Unlimited => SOCKET_FRAMES_MAX,
         Room::Generous => 4 * packets,
         Room::Promised | Room::Varying => packets,
         Room::Half => (packets / 2).max(RECEIVE_PACKETS_MIN),
         Room::Small => rng.index(packets / 2) + 1,
     };
-    buffer.varies = room == Room::Varying;
-    buffer
+    size.varies = room == Room::Varying;
+    size
 }
 
 /// Draws what fills the buffers in a run whose chaos lasts for `span`.
 pub(super) fn fill(rng: &mut Random, nodes: usize, span: Duration) -> Vec<Planned> {
     let mut plan = Vec::new();
     for _ in 0..rng.between(1, 5) {
-        let at = rng.duration(Duration::ZERO, span);
+        let at = whole_micros(rng.duration(Duration::ZERO, span));
         let lasts = Duration::from_millis(rng.between(20, 700));
         let slice = draw_slice(rng);
         let only = rng.index(nodes);

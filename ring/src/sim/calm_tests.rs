@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::god::Violated;
-use super::rng::Random;
 use super::world::{Happening, World};
 use crate::params::Params;
 use crate::time::Time;
@@ -12,8 +11,8 @@ const NODES: usize = 5;
 
 /// Members on one ring, with a mean time between two messages of one of them; `None`: silence.
 fn cluster(nodes: usize, seed: u64, interval: Option<Duration>) -> Result<World, Violated> {
-    let mut world = World::new(nodes, Params::default(), Random::new(seed));
-    world.workload.interval = interval;
+    let mut world = World::new(nodes, Params::default(), seed);
+    world.workload.shape.interval = interval;
     for node in 0..nodes {
         world.at(Time::ZERO, node, Happening::Restart);
         world.at(Time::ZERO, node, Happening::Submit);
@@ -70,7 +69,7 @@ fn an_idle_ring_repeats_no_token() -> Result<(), Violated> {
         #[expect(clippy::cast_possible_truncation, reason = "few seeds")]
         let nodes = 2 + seed as usize % 6;
         let mut world = cluster(nodes, seed, Some(Duration::from_millis(1)))?;
-        world.workload.interval = None;
+        world.workload.shape.interval = None;
         world.run_for(Duration::from_millis(500))?;
         let before = world.token_retransmits();
         let slow = (Duration::from_micros(300), Duration::from_micros(500));

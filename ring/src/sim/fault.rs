@@ -1,255 +1,223 @@
-//! Faults: what they are, and what they do to the simulated cluster while they last.
+//! Faults: what can go wrong in a simulated cluster, and while what lasts.
 
 use std::time::Duration;
 
-use super::god::Violated;
-use super::world::{Happening, World};
+use serde::{Deserialize, Serialize};
+
+use super::units::{KindName, micros};
 use crate::wire::Kind;
 
 /// One of a member's two halves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Half {
     Data,
     Control,
 }
 
-/// A fault, with all it needs to begin and to end.
-#[derive(Clone, PartialEq, Debug)]
+/// A fault, with all it needs to begin and to end. Hosts are named by their place, from 0.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Fault {
     /// Every link loses frames.
-    Loss(f64),
+    Loss { rate: f64 },
     /// One link loses frames.
-    LinkLoss { from: usize, to: usize, loss: f64 },
+    LinkLoss { from: usize, to: usize, rate: f64 },
     /// Every link loses frames of one kind.
-    KindLoss(Kind, f64),
+    KindLoss {
+        #[serde(with = "KindName")]
+        frame: Kind,
+        rate: f64,
+    },
+    /// Now and then a link loses so many frames in a row.
+    Bursts { rate: f64, frames: u32 },
     /// Every link duplicates frames.
-    Duplicate(f64),
+    Duplicate { rate: f64 },
     /// Some frames take much longer, so that they arrive after later ones.
-    Spikes(f64),
-    /// Only hosts in the same component reach each other.
-    Partition(Vec<usize>),
+    Spikes { rate: f64 },
+    /// Some frames are cut off, or come with another head than they were sent with.
+    Damage { rate: f64 },
+    /// Frames longer than this get lost on the way, although every interface takes them.
+    BlackHole { frame_bytes: usize },
+    /// What a member multicasts on the ring is lost; its token and all else pass.
+    Mute { node: usize },
+    /// A host's sends fail: nobody gets such a frame.
+    SendFails { node: usize, rate: f64 },
+    /// A host sends no more than this; its interface keeps a little, and drops the rest.
+    Bandwidth { node: usize, bytes_per_ms: u64 },
+    /// Only hosts on the same side reach each other.
+    Partition { side: Vec<usize> },
     /// Nothing passes from one host to another, in this direction.
     OneWay { from: usize, to: usize },
     /// Two hosts do not reach each other; both reach the rest.
     NonTransitive { a: usize, b: usize },
+    /// A host's interface is down.
+    InterfaceDown { node: usize },
     /// A member is killed, and started again later.
-    Crash { node: usize, back_after: Duration },
+    Crash {
+        node: usize,
+        #[serde(rename = "back_after_us", with = "micros")]
+        back_after: Duration,
+    },
+    /// All members are killed at once, and start again, one so long after the other.
+    Storm {
+        #[serde(rename = "apart_us", with = "micros")]
+        apart: Duration,
+    },
+    /// A member is killed, and starts again with another address.
+    Readdress {
+        node: usize,
+        #[serde(rename = "back_after_us", with = "micros")]
+        back_after: Duration,
+    },
+    /// A member is killed, and its disk is empty when it starts again.
+    LoseDisk {
+        node: usize,
+        #[serde(rename = "back_after_us", with = "micros")]
+        back_after: Duration,
+    },
+    /// A member leaves, and is started again later.
+    Leave { node: usize },
+    /// A host's wall clock jumps.
+    WallStep { node: usize, seconds: i64 },
     /// A member stands still, wholly or one half of it.
     Pause { node: usize, half: Option<Half> },
     /// What crosses between the halves of every member takes longer.
-    SlowHandoff(Duration),
+    SlowHandoff {
+        #[serde(rename = "most_us", with = "micros")]
+        most: Duration,
+    },
     /// An application does not read.
-    SlowConsumer(usize),
-    /// A disk takes long to write.
-    SlowDisks(Duration),
+    SlowConsumer { node: usize },
+    /// Every disk takes long to write.
+    SlowDisks {
+        #[serde(rename = "most_us", with = "micros")]
+        most: Duration,
+    },
     /// A disk refuses to write.
-    BadDisk(usize),
-    /// A member leaves, and is started again later.
-    Leave(usize),
-    /// What a member multicasts on the ring is lost; its token and all else pass.
-    Mute(usize),
+    BadDisk { node: usize },
     /// A host gets the processor once in so long only: what comes meanwhile waits in its buffers.
-    Starve { node: usize, slice: Duration },
+    Starve {
+        node: usize,
+        #[serde(rename = "slice_us", with = "micros")]
+        slice: Duration,
+    },
     /// An application publishes many long messages at once.
     Flood { node: usize, messages: u64, bytes: (u64, u64) },
-    /// The first token that a member got of each of its last rings comes once more.
-    Replay(usize),
+    /// What a member got before comes once more: the first tokens and packets of its last rings,
+    /// and joins.
+    Replay { node: usize },
+    /// Frames of another cluster, and what is no frame at all, come in at every host.
+    Strangers {
+        #[serde(rename = "every_us", with = "micros")]
+        every: Duration,
+    },
     /// A fault that strikes when a member reaches a certain step, or never.
-    When { node: usize, step: Step, delay: Duration, lasts: Duration, then: Box<Fault> },
+    When {
+        node: usize,
+        step: Step,
+        #[serde(rename = "delay_us", with = "micros")]
+        delay: Duration,
+        #[serde(rename = "lasts_us", with = "micros")]
+        lasts: Duration,
+        then: Box<Fault>,
+    },
 }
 
 /// A step of a member at which a fault may strike.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Step {
-    /// Its disk begins to write.
+    /// It begins to form a membership.
+    Gathers,
+    /// Its disk is about to write.
     Writes,
-    /// Its worker adopts a ring.
+    /// Its disk has written, which it does not know yet.
+    Written,
+    /// Its worker adopts a ring, and has told nobody.
     Adopts,
-    /// It installs a ring with others.
+    /// It installs a ring with others, and has told nobody.
     Installs,
-    /// It says on a ring that it has not installed that it misses nothing.
+    /// It said on a ring that it has not installed that it misses nothing.
     Acknowledges,
 }
 
 /// A fault that waits for its step.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Armed {
-    step: Step,
-    delay: Duration,
-    lasts: Duration,
-    fault: Fault,
+    pub(super) step: Step,
+    pub(super) delay: Duration,
+    pub(super) lasts: Duration,
+    pub(super) fault: Fault,
 }
 
-impl World {
-    pub(super) fn begin(&mut self, fault: Fault) -> Result<(), Violated> {
-        if self.healed {
-            return Ok(());
+impl Fault {
+    /// The same in a cluster without host `gone`, where those behind it have moved up; `None`
+    /// when it was about that host.
+    pub(super) fn without(&self, gone: usize) -> Option<Self> {
+        let mut fault = self.clone();
+        if let Self::Partition { side } = &mut fault {
+            side.remove(gone);
+        } else if let Self::When { then, .. } = &mut fault {
+            **then = then.without(gone)?;
         }
-        match fault {
-            Fault::Crash { node, back_after } => {
-                self.kill(node);
-                self.at(self.now + back_after, node, Happening::Restart);
-                Ok(())
-            }
-            Fault::Leave(node) => self.leave(node),
-            Fault::Replay(node) => {
-                self.replay(node);
-                Ok(())
-            }
-            Fault::Flood { node, messages, bytes } => self.flood(node, messages, bytes),
-            Fault::When { node, step, delay, lasts, then } => {
-                self.nodes[node].armed = Some(Armed { step, delay, lasts, fault: *then });
-                Ok(())
-            }
-            Fault::Pause { node, half } => {
-                self.pause(node, half);
-                Ok(())
-            }
-            Fault::SlowConsumer(node) => {
-                if let Some(life) = &mut self.nodes[node].life {
-                    life.reads = false;
-                }
-                Ok(())
-            }
-            fault => {
-                self.set(&fault, true);
-                Ok(())
-            }
-        }
+        let mut is_about_it = false;
+        fault.each_host(&mut |host| {
+            is_about_it |= *host == gone;
+            *host -= usize::from(*host > gone);
+        });
+        (!is_about_it).then_some(fault)
     }
 
-    pub(super) fn end(&mut self, fault: Fault) -> Result<(), Violated> {
-        match fault {
-            Fault::Crash { .. } | Fault::Leave(_) | Fault::Replay(_) | Fault::Flood { .. } => {
-                Ok(())
-            }
-            Fault::Pause { node, .. } => self.resume(node),
-            Fault::When { node, .. } => {
-                self.nodes[node].armed = None;
-                Ok(())
-            }
-            Fault::SlowConsumer(node) => self.read_again(node),
-            fault => {
-                self.set(&fault, false);
-                Ok(())
-            }
-        }
-    }
-
-    /// A member reached a step: what waited for it strikes.
-    pub(super) fn reached(&mut self, node: usize, step: Step) {
-        let Some(armed) = self.nodes[node].armed.take_if(|armed| armed.step == step) else {
-            return;
+    /// Whether it can strike a cluster of so many hosts.
+    pub(super) fn fits(&self, hosts: usize) -> bool {
+        let inner = match self {
+            Self::Partition { side } => side.len() == hosts,
+            Self::When { then, .. } => then.fits(hosts),
+            _ => true,
         };
-        let begin = self.now + armed.delay;
-        self.stats.strikes += 1;
-        self.at(begin, node, Happening::Begin(armed.fault.clone()));
-        self.at(begin + armed.lasts, node, Happening::End(armed.fault));
+        let mut all_there = true;
+        self.clone().each_host(&mut |host| all_there &= *host < hosts);
+        inner && all_there
     }
 
-    /// Turns a fault of the surroundings on or off. Two of one kind at once end together with the
-    /// first: simpler than stacking, and the seed decides all the same.
-    fn set(&mut self, fault: &Fault, on: bool) {
-        let rate = |p: f64| if on { p } else { 0.0 };
-        match *fault {
-            Fault::Loss(p) => self.network.each_link(|_, _, link| link.loss = rate(p)),
-            Fault::LinkLoss { from, to, loss } => {
-                self.network.link_mut(from, to).loss = rate(loss);
+    /// Every host that it names, but for sides of partitions and what strikes later.
+    fn each_host(&mut self, change: &mut dyn FnMut(&mut usize)) {
+        match self {
+            Self::LinkLoss { from: a, to: b, .. }
+            | Self::OneWay { from: a, to: b }
+            | Self::NonTransitive { a, b } => {
+                change(a);
+                change(b);
             }
-            Fault::KindLoss(kind, p) => {
-                self.network.each_link(|_, _, link| link.kind_loss = on.then_some((kind, p)));
-            }
-            Fault::Duplicate(p) => self.network.each_link(|_, _, link| link.duplicate = rate(p)),
-            Fault::Spikes(p) => self.network.each_link(|_, _, link| link.spike = rate(p)),
-            Fault::Partition(ref side) => {
-                self.stats.partitions += u64::from(on);
-                self.network
-                    .each_link(|from, to, link| link.blocked = on && side[from] != side[to]);
-            }
-            Fault::OneWay { from, to } => {
-                self.stats.one_way_cuts += u64::from(on);
-                self.network.link_mut(from, to).blocked = on;
-            }
-            Fault::Mute(node) => {
-                self.network.each_link(|from, _, link| link.mute = on && from == node);
-            }
-            Fault::NonTransitive { a, b } => {
-                self.stats.non_transitive_cuts += u64::from(on);
-                self.network.link_mut(a, b).blocked = on;
-                self.network.link_mut(b, a).blocked = on;
-            }
-            Fault::SlowHandoff(most) => {
-                let clean = Duration::from_micros(5);
-                self.handoff_delay.1 = if on { most } else { clean };
-            }
-            Fault::SlowDisks(most) => {
-                self.disk_delay.1 = if on { most } else { Duration::from_millis(3) };
-            }
-            Fault::BadDisk(node) => self.nodes[node].disk.refuses = on,
-            Fault::Starve { node, slice } => {
-                self.stats.starvations += u64::from(on);
-                self.nodes[node].slice = on.then_some(slice);
-            }
-            Fault::Crash { .. }
-            | Fault::Pause { .. }
-            | Fault::SlowConsumer(_)
-            | Fault::Leave(_)
-            | Fault::Replay(_)
-            | Fault::Flood { .. }
-            | Fault::When { .. } => {}
+            Self::When { node, .. }
+            | Self::Mute { node }
+            | Self::SendFails { node, .. }
+            | Self::Bandwidth { node, .. }
+            | Self::InterfaceDown { node }
+            | Self::Crash { node, .. }
+            | Self::Readdress { node, .. }
+            | Self::LoseDisk { node, .. }
+            | Self::Leave { node }
+            | Self::WallStep { node, .. }
+            | Self::Pause { node, .. }
+            | Self::SlowConsumer { node }
+            | Self::BadDisk { node }
+            | Self::Starve { node, .. }
+            | Self::Flood { node, .. }
+            | Self::Replay { node } => change(node),
+            Self::Partition { .. }
+            | Self::Loss { .. }
+            | Self::KindLoss { .. }
+            | Self::Bursts { .. }
+            | Self::Duplicate { .. }
+            | Self::Spikes { .. }
+            | Self::Damage { .. }
+            | Self::BlackHole { .. }
+            | Self::Storm { .. }
+            | Self::SlowHandoff { .. }
+            | Self::SlowDisks { .. }
+            | Self::Strangers { .. } => {}
         }
-    }
-
-    fn pause(&mut self, node: usize, half: Option<Half>) {
-        let Some(life) = &mut self.nodes[node].life else { return };
-        // Ended by the fault's end.
-        let until = Some(crate::time::Time::from_ns(u64::MAX));
-        match half {
-            None => self.stats.pauses += 1,
-            Some(Half::Data) => self.stats.data_pauses += 1,
-            Some(Half::Control) => self.stats.control_pauses += 1,
-        }
-        if half != Some(Half::Control) {
-            life.data_half.paused_until = until;
-        }
-        if half != Some(Half::Data) {
-            life.control_half.paused_until = until;
-        }
-    }
-
-    fn resume(&mut self, node: usize) -> Result<(), Violated> {
-        if let Some(life) = &mut self.nodes[node].life {
-            life.data_half.paused_until = None;
-            life.control_half.paused_until = None;
-        }
-        self.run_data(node)?;
-        self.run_control(node)
-    }
-
-    fn read_again(&mut self, node: usize) -> Result<(), Violated> {
-        if let Some(life) = &mut self.nodes[node].life {
-            life.reads = true;
-            self.stats.slow_consumers += u64::from(life.data_side.stream_was_full);
-            life.data_side.stream_was_full = false;
-            life.data_side.stream.clear();
-        }
-        self.run_data(node)
-    }
-
-    /// Ends every fault: what comes now must lead to one ring.
-    pub(super) fn heal(&mut self) -> Result<(), Violated> {
-        self.network.heal();
-        self.handoff_delay.1 = Duration::from_micros(5);
-        self.disk_delay.1 = Duration::from_millis(3);
-        self.healed = true;
-        for node in 0..self.nodes.len() {
-            self.nodes[node].armed = None;
-            self.nodes[node].disk.refuses = false;
-            self.nodes[node].slice = None;
-            self.resume(node)?;
-            self.read_again(node)?;
-            self.start(node)?;
-        }
-        Ok(())
     }
 }

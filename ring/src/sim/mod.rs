@@ -10,6 +10,7 @@ mod buffer;
 mod demands;
 mod fault;
 mod god;
+mod log;
 mod look;
 mod network;
 mod node;
@@ -17,14 +18,22 @@ mod obliged;
 mod plan;
 mod rng;
 mod run;
+mod schedule;
 mod shares;
+mod shrink;
 mod stats;
+mod strike;
+mod traffic;
+mod units;
 mod workload;
 mod world;
 
 #[cfg(test)]
 mod calm_tests;
 
+pub use log::Line;
 pub use plan::Profile;
-pub use run::{Failure, Outcome, Scenario, run};
+pub use run::{Failure, Outcome, Scenario, play, play_aloud, run};
+pub use schedule::Schedule;
+pub use shrink::shrink;
 pub use stats::Stats;

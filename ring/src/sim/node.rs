@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::buffer::Buffer;
 use super::fault::Armed;
-use super::rng::Random;
+use super::rng::{Random, Stream};
 use super::stats::Stats;
 use crate::cycle::{Command, ControlHalf, ControlPort, DataHalf, DataPort};
 use crate::delivery::Delivery;
@@ -28,7 +28,7 @@ use crate::wire::ClusterTag;
 pub(super) const SOCKET_FRAMES_MAX: usize = 2_000;
 
 /// IP MTU of most interfaces: Ethernet's.
-const MTU_BYTES: usize = 1500;
+pub(super) const MTU_BYTES: usize = 1500;
 
 /// How often a worker asks the kernel for its drops.
 const LOOK_FOR_DROPS: Duration = Duration::from_millis(10);
@@ -40,13 +40,24 @@ const STREAM_ITEMS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) index: usize,
+    id: NodeId,
     pub(super) disk: Disk,
     pub(super) life: Option<Life>,
     /// Lives so far; a stale event of an earlier one is dropped.
     pub(super) lives: u32,
     pub(super) stopped_at: Option<Time>,
-    /// A fault that waits for a step of this member.
-    pub(super) armed: Option<Armed>,
+    /// Faults that wait for a step of this member.
+    pub(super) armed: Vec<Armed>,
+    /// When things happen here.
+    pub(super) rng: Random,
+    /// Its wall clock at the start of the run, in seconds; without one, only the disk counts.
+    pub(super) clock_s: Option<u64>,
+    /// Addresses it had so far.
+    pub(super) addresses: u8,
+    /// It is not started before: somebody is at its disk.
+    pub(super) out_until: Time,
+    /// Its last life ended between adopting a ring and installing it.
+    pub(super) died_in_recovery: bool,
     /// Of its interface: longer frames do not come in.
     pub(super) mtu_bytes: usize,
     pub(super) buffer: Buffer,
@@ -120,7 +131,8 @@ pub(super) struct ControlSide {
     pub(super) reports: VecDeque<Report>,
     pub(super) frames: VecDeque<Bytes>,
     pub(super) written: Option<Option<Epoch>>,
-    pub(super) writing: bool,
+    /// What the disk is writing.
+    pub(super) writing: Option<Epoch>,
     pub(super) write: Option<Epoch>,
     pub(super) sends: Vec<(ControlDestination, Bytes)>,
     pub(super) directives: Vec<Directive>,
@@ -132,50 +144,65 @@ pub(super) fn cluster() -> ClusterTag {
     ClusterTag::of("simulated")
 }
 
-pub(super) fn endpoint(index: usize) -> Endpoint {
+/// The address of the host at this place, which had so many others before.
+fn endpoint(index: usize, addresses: u8) -> Endpoint {
     let host = u32::try_from(index).unwrap_or(0) + 1;
     Endpoint {
-        address: Ipv4Addr::from_bits(0x0a00_0000 + host),
+        address: Ipv4Addr::from_bits(0x0a00_0000 + (u32::from(addresses) << 16) + host),
         token_port: 7401,
         control_port: 7402,
     }
 }
 
-/// The host that `endpoint` names.
+/// The host that once had the address of `endpoint`.
 pub(super) fn index_of(endpoint: Endpoint) -> usize {
-    (endpoint.address.to_bits() - 0x0a00_0000 - 1) as usize
+    ((endpoint.address.to_bits() & 0xffff) - 1) as usize
 }
 
 impl Node {
-    pub(super) fn new(index: usize) -> Self {
+    pub(super) fn new(index: usize, id: u32, seed: u64) -> Self {
         Self {
             index,
+            id: NodeId(id),
             disk: Disk::default(),
             life: None,
             lives: 0,
             stopped_at: None,
-            armed: None,
+            armed: Vec::new(),
+            rng: Random::new(seed, Stream::Host(id)),
+            clock_s: None,
+            addresses: 0,
+            out_until: Time::ZERO,
+            died_in_recovery: false,
             mtu_bytes: MTU_BYTES,
-            buffer: Buffer::unlimited(Random::new(0)),
+            buffer: Buffer::unlimited(),
             slice: None,
             histories: Vec::new(),
         }
     }
 
-    pub(super) fn id(&self) -> NodeId {
-        NodeId(u32::try_from(self.index).unwrap_or(0) + 1)
+    pub(super) const fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Where it is reached now.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        endpoint(self.index, self.addresses)
+    }
+
+    /// The floor of a start epoch, as the engine makes it from the wall clock.
+    fn wall_floor(&self, now: Time) -> Epoch {
+        let since_start = now.as_ns() / 1_000_000;
+        Epoch(self.clock_s.map_or(0, |at| (at * 1_000 + since_start) << 7))
     }
 
     /// Starts a life. The first write of the ceiling is already done: before it, a member is
     /// nobody, so a crash then is no event.
     pub(super) fn start(&mut self, params: &Params, now: Time) {
-        let start = Start::new(self.disk.ceiling, Epoch(0));
+        let start = Start::new(self.disk.ceiling, self.wall_floor(now));
         self.disk.ceiling = start.ceiling;
-        let member = Member {
-            id: self.id(),
-            incarnation: start.incarnation,
-            endpoint: endpoint(self.index),
-        };
+        let member =
+            Member { id: self.id(), incarnation: start.incarnation, endpoint: self.endpoint() };
         let identity = Identity { member, cluster: cluster(), mtu_bytes: self.mtu_bytes };
         let params = self.buffer.params(params);
         self.lives += 1;

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::buffer;
 use super::check::{self, Verdict};
 use super::demands;
 use super::god::Violated;
-use super::plan::{self, Planned, Profile};
-use super::rng::Random;
+use super::log::{Line, Log};
+use super::plan::Profile;
+use super::rng::{Random, Stream};
+use super::schedule::{Demands, Schedule};
 use super::shares;
 use super::stats::Stats;
-use super::world::{Happening, World};
+use super::world::World;
 use crate::params::Params;
 use crate::time::Time;
 use crate::trace::{self, ContentHash, History};
@@ -20,7 +21,7 @@ use crate::trace::{self, ContentHash, History};
 pub struct Scenario {
     /// Decides everything below that is not given, and every choice in the run.
     pub seed: u64,
-    /// Hosts; drawn from 2 to 7 when not given.
+    /// Hosts; drawn from 1 to 9 when not given.
     pub nodes: Option<usize>,
     /// Kinds of faults; drawn when not given.
     pub profile: Option<Profile>,
@@ -41,8 +42,6 @@ impl Scenario {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was run, with everything drawn filled in.
-    pub scenario: Scenario,
     /// Simulated time.
     pub simulated: Duration,
     /// From healing to one operational ring.
@@ -97,36 +96,28 @@ impl Outcome {
     }
 }
 
-/// Makes of a seed that of the stream from which receive buffers, MTUs and what judges them are drawn.
-const EXTRA: u64 = 0x5245_4345_4956_4500;
-
 /// Runs a scenario.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Outcome {
-    let mut rng = Random::new(scenario.seed);
-    let nodes = rng.index(6) + 2;
-    let nodes = scenario.nodes.unwrap_or(nodes);
-    let profile = Profile::ALL[rng.index(Profile::ALL.len())];
-    let profile = scenario.profile.unwrap_or(profile);
-    let chaos = Duration::from_millis(rng.between(1_000, 4_000));
-    let chaos = scenario.chaos.unwrap_or(chaos);
-    let params = draw_params(&mut rng);
-    let mut world = World::new(nodes, params, rng);
-    // Whatever is drawn from a stream of its own, the rest of a seed's plan stays what it is.
-    let mut extra = Random::new(scenario.seed ^ EXTRA);
-    let mut more = Vec::new();
-    if let Some(buffers) = buffer::draw(&mut extra, &world.params, nodes) {
-        for (node, buffer) in world.nodes.iter_mut().zip(buffers) {
-            node.buffer = buffer;
-        }
-        more = buffer::fill(&mut extra, nodes, chaos);
-    }
-    if extra.chance(0.4) {
-        for node in &mut world.nodes {
-            node.mtu_bytes = [1_280, 1_500, 9_000][extra.index(3)];
-        }
-    }
-    let result = live(&mut world, profile, chaos, scenario.steps.unwrap_or(u64::MAX), more, extra);
+    play(&Schedule::draw(scenario))
+}
+
+/// Runs a schedule.
+#[must_use]
+pub fn play(schedule: &Schedule) -> Outcome {
+    play_in(schedule, schedule.world())
+}
+
+/// Runs a schedule, and tells of each event.
+#[must_use]
+pub fn play_aloud(schedule: &Schedule, tell: Box<dyn FnMut(Line)>) -> Outcome {
+    let mut world = schedule.world();
+    world.log = Some(Log(tell));
+    play_in(schedule, world)
+}
+
+fn play_in(schedule: &Schedule, mut world: World) -> Outcome {
+    let result = live(&mut world, schedule);
     let now = world.now;
     for node in &mut world.nodes {
         if let Some(life) = &node.life {
@@ -146,13 +137,6 @@ pub fn run(scenario: &Scenario) -> Outcome {
     // What the history shows says more than that the run did not end well.
     let failure = first_violation(&verdict).or(failure);
     Outcome {
-        scenario: Scenario {
-            seed: scenario.seed,
-            nodes: Some(nodes),
-            profile: Some(profile),
-            chaos: Some(chaos),
-            steps: scenario.steps,
-        },
         simulated: now.since(Time::ZERO),
         merged_after,
         stats: world.stats,
@@ -168,49 +152,11 @@ fn first_violation(verdict: &Verdict) -> Option<Failure> {
     Some(Failure::new(violation.clause.name(), violation.text.clone()))
 }
 
-/// Small windows and streams, so that their bounds are met.
-fn draw_params(rng: &mut Random) -> Params {
-    Params {
-        window_packets: [64, 256, 1024][rng.index(3)],
-        personal_packets: [4, 20, 64][rng.index(3)],
-        global_packets: [16, 60, 200][rng.index(3)],
-        accelerated_packets: [0, 2, 15][rng.index(3)],
-        retransmit_packets: [2, 8, 64][rng.index(3)],
-        stream_packets: 32,
-        backlog_messages: 200,
-        receive_packets: [2_048, 40, 16][rng.index(3)],
-        fail_to_receive: Duration::from_millis(600),
-        ..Params::default()
-    }
-}
-
-fn live(
-    world: &mut World,
-    profile: Profile,
-    chaos: Duration,
-    steps: u64,
-    more: Vec<Planned>,
-    mut extra: Random,
-) -> Result<Duration, Failure> {
-    let mut plan = plan::draw(&mut world.rng, profile, world.nodes.len(), chaos);
-    plan.extend(more);
-    // Some clusters start all at once, some one by one.
-    let apart = [0, 0, 50_000, 400_000][world.rng.index(4)];
-    for node in 0..world.nodes.len() {
-        let at = Time::ZERO + Duration::from_micros(world.rng.between(0, apart));
-        world.at(at, node, Happening::Restart);
-        world.at(at + Duration::from_millis(1), node, Happening::Submit);
-    }
-    for planned in plan {
-        let begin = Time::ZERO + planned.at;
-        world.at(begin, 0, Happening::Begin(planned.fault.clone()));
-        let end = (planned.at + planned.lasts).min(chaos);
-        world.at(Time::ZERO + end, 0, Happening::End(planned.fault));
-    }
-    let end = Time::ZERO + chaos;
+fn live(world: &mut World, schedule: &Schedule) -> Result<Duration, Failure> {
+    let (end, steps) = (Time::ZERO + schedule.chaos, schedule.steps.unwrap_or(u64::MAX));
     while world.stats.events < steps && world.step(end)? {}
     world.heal()?;
-    world.workload.interval = None;
+    world.workload.shape.interval = None;
     let merged_after = settle(world, "one operational ring of all live members")?;
     // The cluster orders new messages.
     for node in 0..world.nodes.len() {
@@ -219,8 +165,10 @@ fn live(
         }
     }
     settle(world, "new messages are delivered")?;
-    demands::judge(world)?;
-    shares::judge(world, &mut extra)?;
+    if schedule.demands == Demands::All {
+        demands::judge(world)?;
+        shares::judge(world, &mut Random::new(schedule.seed, Stream::Shares))?;
+    }
     Ok(merged_after)
 }
 

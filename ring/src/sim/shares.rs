@@ -128,14 +128,14 @@ fn run_busy(
 fn top_up(world: &mut World, node: usize, is_modest: bool) -> Result<(), Violated> {
     let (large, least) =
         if is_modest { (0.0, 1) } else { (1.0, 2 * world.params.personal_packets) };
-    let usual = std::mem::replace(&mut world.workload.large, large);
+    let usual = std::mem::replace(&mut world.workload.shape.large, large);
     while let Some(life) = &world.nodes[node].life
         && life.data.ordering().backlog_packets() < least
         && life.data_side.commands.len() < 5
     {
         world.submit(node)?;
     }
-    world.workload.large = usual;
+    world.workload.shape.large = usual;
     Ok(())
 }
 
@@ -184,8 +184,8 @@ mod tests {
     fn repair_leaves_a_small_buffer_room() -> Result<(), Failure> {
         for seed in 0..10 {
             let params = Params { global_packets: 200, ..Params::default() };
-            let mut world = World::new(4, params, Random::new(seed));
-            world.workload.interval = None;
+            let mut world = World::new(4, params, seed);
+            world.workload.shape.interval = None;
             for node in 0..4 {
                 world.at(Time::ZERO, node, Happening::Restart);
             }

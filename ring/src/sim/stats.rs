@@ -35,8 +35,24 @@ stats! {
     frames_lost,
     /// Frames dropped because of their kind.
     frames_lost_by_kind,
+    /// Frames dropped in a row.
+    frames_lost_in_bursts,
     /// Frames dropped by a partition, in whatever shape.
     frames_blocked,
+    /// Frames longer than a link takes, although both its ends do.
+    frames_in_black_hole,
+    /// Frames that arrived cut off or with another head.
+    frames_damaged,
+    /// Frames of other clusters, and what was no frame.
+    strangers,
+    /// Frames that came again, long after.
+    frames_replayed,
+    /// Frames that did not leave their host.
+    sends_failed,
+    /// Frames beyond what a host's link carries.
+    frames_over_bandwidth,
+    /// Frames to an address that their receiver has no longer.
+    frames_misaddressed,
     /// Frames that arrived twice.
     frames_duplicated,
     /// Frames overtaken by later ones.
@@ -77,12 +93,32 @@ stats! {
     gathers,
     /// Members killed.
     crashes,
+    /// Members killed just before their disk would have begun to write.
+    crashes_before_a_write,
     /// Members killed while their disk was writing: the write is lost.
     storage_writes_lost,
+    /// Members killed while their disk was writing: it was done all the same.
+    storage_writes_landed,
+    /// Members killed when their disk had written, before they knew.
+    crashes_after_a_write,
+    /// Members killed as they began to form a membership.
+    crashes_in_gather,
     /// Writes that the disk refused.
     storage_writes_failed,
     /// Members killed between adopting a ring and installing it.
     crashes_in_recovery,
+    /// Of them, those killed so in two lives, one after the other.
+    second_crashes_in_recovery,
+    /// Members killed just after they installed a ring.
+    crashes_after_installation,
+    /// All members killed at once.
+    storms,
+    /// Members that came back with another address.
+    new_addresses,
+    /// Members that came back with an empty disk.
+    lost_disks,
+    /// Wall clocks that jumped.
+    wall_steps,
     /// Faults that struck at a chosen step of the protocol.
     strikes,
     /// Members started again within one token timeout.
@@ -91,6 +127,8 @@ stats! {
     leaves,
     /// Symmetric partitions in which somebody was cut off.
     partitions,
+    /// Interfaces that went down.
+    interfaces_down,
     /// One-way link failures.
     one_way_cuts,
     /// Pairs cut while both still reach a third.

@@ -1,34 +1,34 @@
 //! The simulated cluster: what happens next, and to whom.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::fault::{Fault, Half, Step};
 use super::god::{God, Violated};
+use super::log::Log;
 use super::network::Network;
-use super::node::{self, HalfState, Life, Node, Socket};
+use super::node::{HalfState, Life, Node, Socket};
 use super::obliged::acknowledges;
-use super::rng::Random;
+use super::rng::{Random, Stream};
 use super::stats::Stats;
+use super::traffic::Past;
 use super::workload::Workload;
 use crate::cycle::Command;
 use crate::handoff::{Directive, Report};
-use crate::id::{Epoch, RingId};
-use crate::membership::ControlDestination;
-use crate::ordering::DataDestination;
+use crate::id::Epoch;
 use crate::params::Params;
 use crate::time::Time;
-use crate::wire::header::Header;
-use crate::wire::token::Token;
-use crate::wire::{self, Kind};
 
 /// Something that happens at a point in time.
 #[derive(Debug)]
 pub(super) enum Happening {
-    Frame { socket: Socket, frame: Bytes },
+    Frame {
+        socket: Socket,
+        frame: Bytes,
+    },
     Wake(Half),
     Directive(Directive),
     Report(Report),
@@ -36,6 +36,8 @@ pub(super) enum Happening {
     Read,
     Submit,
     Restart,
+    /// Something comes in that no member sent.
+    Stranger,
     Begin(Fault),
     End(Fault),
 }
@@ -86,34 +88,51 @@ pub(super) struct World {
     pub(super) handoff_delay: (Duration, Duration),
     /// Writes to disk take this long.
     pub(super) disk_delay: (Duration, Duration),
+    /// Frames that no member sent come in so often.
+    pub(super) strangers: Option<Duration>,
+    pub(super) strangers_rng: Random,
     /// Chaos is over: no fault strikes any more.
     pub(super) healed: bool,
-    /// Of each host, the last joins it was sent.
-    joins: Vec<VecDeque<Bytes>>,
-    /// Of each host, the first token it was sent of each of its last rings.
-    first_tokens: Vec<VecDeque<(RingId, Bytes)>>,
+    pub(super) log: Option<Log>,
+    pub(super) past: Past,
     queue: BinaryHeap<Reverse<Scheduled>>,
     order: u64,
 }
 
+/// What crosses between the halves of a member takes so long on a quiet host, at least and at most.
+pub(super) const CLEAN_HANDOFF: (Duration, Duration) =
+    (Duration::from_micros(1), Duration::from_micros(5));
+
+/// What a write takes on a good disk.
+pub(super) const CLEAN_DISK: (Duration, Duration) =
+    (Duration::from_micros(100), Duration::from_millis(3));
+
 impl World {
-    pub(super) fn new(nodes: usize, params: Params, mut rng: Random) -> Self {
-        let network = Network::new(nodes, rng.fork());
-        let workload = Workload::new(nodes, rng.fork());
+    /// Hosts with the ids 1, 2, ….
+    #[cfg(test)]
+    pub(super) fn new(nodes: usize, params: Params, seed: u64) -> Self {
+        let ids: Vec<u32> = (1..).take(nodes).collect();
+        Self::of(&ids, params, seed, Workload::usual(&ids, seed))
+    }
+
+    pub(super) fn of(ids: &[u32], params: Params, seed: u64, workload: Workload) -> Self {
+        let host = |(index, id): (usize, &u32)| Node::new(index, *id, seed);
         Self {
             now: Time::ZERO,
             params,
-            nodes: (0..nodes).map(Node::new).collect(),
-            network,
+            nodes: ids.iter().enumerate().map(host).collect(),
+            network: Network::new(ids, seed),
             workload,
             stats: Stats::default(),
             god: God::default(),
-            rng,
-            handoff_delay: (Duration::from_micros(1), Duration::from_micros(5)),
-            disk_delay: (Duration::from_micros(100), Duration::from_millis(3)),
+            rng: Random::new(seed, Stream::Demands),
+            handoff_delay: CLEAN_HANDOFF,
+            disk_delay: CLEAN_DISK,
+            strangers: None,
+            strangers_rng: Random::new(seed, Stream::Strangers),
             healed: false,
-            joins: vec![VecDeque::new(); nodes],
-            first_tokens: vec![VecDeque::new(); nodes],
+            log: None,
+            past: Past::of(ids.len()),
             queue: BinaryHeap::new(),
             order: 0,
         }
@@ -124,7 +143,7 @@ impl World {
         self.schedule(at, node, 0, what);
     }
 
-    fn after(&mut self, delay: Duration, node: usize, what: Happening) {
+    pub(super) fn after(&mut self, delay: Duration, node: usize, what: Happening) {
         let life = self.nodes[node].lives;
         self.schedule(self.now + delay, node, life, what);
     }
@@ -143,9 +162,14 @@ impl World {
         let Some(Reverse(next)) = self.queue.pop() else { return Ok(false) };
         self.now = next.at;
         self.stats.events += 1;
+        let of_this_life =
+            next.life == self.nodes[next.node].lives && self.nodes[next.node].life.is_some();
+        if next.life == 0 || of_this_life {
+            self.log_happening(next.node, &next.what);
+        }
         if next.life == 0 {
             self.handle_host(next.node, next.what)?;
-        } else if next.life == self.nodes[next.node].lives && self.nodes[next.node].life.is_some() {
+        } else if of_this_life {
             self.handle_life(next.node, next.what)?;
         }
         Ok(true)
@@ -161,7 +185,7 @@ impl World {
     fn handle_host(&mut self, node: usize, what: Happening) -> Result<(), Violated> {
         match what {
             Happening::Submit => {
-                if let Some(next) = self.workload.next_submission(self.now) {
+                if let Some(next) = self.workload.next_submission(node, self.now) {
                     self.at(next, node, Happening::Submit);
                     self.submit(node)?;
                 }
@@ -169,6 +193,7 @@ impl World {
             Happening::Restart => self.start(node)?,
             Happening::Begin(fault) => self.begin(fault)?,
             Happening::End(fault) => self.end(fault)?,
+            Happening::Stranger => self.let_in_a_stranger(),
             _ => {}
         }
         Ok(())
@@ -203,10 +228,11 @@ impl World {
                 self.run_control(node)
             }
             Happening::Written(ceiling) => {
-                life.control_side.writing = false;
+                life.control_side.writing = None;
                 life.control_side.written = Some(ceiling);
                 if let Some(ceiling) = ceiling {
                     self.nodes[node].disk.ceiling = ceiling;
+                    self.reached(node, Step::Written);
                 }
                 self.run_control(node)
             }
@@ -224,7 +250,7 @@ impl World {
 
     /// Starts a member that is down.
     pub(super) fn start(&mut self, node: usize) -> Result<(), Violated> {
-        if self.nodes[node].life.is_some() {
+        if self.nodes[node].life.is_some() || self.now < self.nodes[node].out_until {
             return Ok(());
         }
         let down_since = self.nodes[node].stopped_at;
@@ -236,17 +262,26 @@ impl World {
         self.run_control(node)
     }
 
-    /// Kills a member.
+    /// Kills a member. What its disk was writing is there then, or is not.
     pub(super) fn kill(&mut self, node: usize) {
-        let Some(life) = &self.nodes[node].life else { return };
+        let host = &mut self.nodes[node];
+        let Some(life) = &host.life else { return };
         self.stats.crashes += 1;
-        if life.control_side.writing {
-            self.stats.storage_writes_lost += 1;
+        if let Some(ceiling) = life.control_side.writing {
+            if host.rng.chance(0.5) {
+                host.disk.ceiling = ceiling;
+                self.stats.storage_writes_landed += 1;
+            } else {
+                self.stats.storage_writes_lost += 1;
+            }
         }
-        if life.adopted.is_some() {
-            self.stats.crashes_in_recovery += 1;
-        }
-        self.nodes[node].stop(self.now, &mut self.stats);
+        let in_recovery = life.adopted.is_some();
+        self.stats.crashes_in_recovery += u64::from(in_recovery);
+        let again = in_recovery && host.died_in_recovery;
+        self.stats.second_crashes_in_recovery += u64::from(again);
+        host.died_in_recovery = in_recovery;
+        host.stop(self.now, &mut self.stats);
+        self.log_line(node, || "is killed".to_owned());
     }
 
     /// The application of `node` publishes a message.
@@ -268,13 +303,13 @@ impl World {
         messages: u64,
         bytes: (u64, u64),
     ) -> Result<(), Violated> {
-        let large = std::mem::replace(&mut self.workload.large, 1.0);
-        let large_bytes = std::mem::replace(&mut self.workload.large_bytes, bytes);
+        let shape = self.workload.shape.clone();
+        (self.workload.shape.large, self.workload.shape.large_bytes) = (1.0, bytes);
         self.stats.floods += 1;
         for _ in 0..messages {
             self.submit(node)?;
         }
-        (self.workload.large, self.workload.large_bytes) = (large, large_bytes);
+        self.workload.shape = shape;
         Ok(())
     }
 
@@ -318,6 +353,7 @@ impl World {
         if let Some(life) = &self.nodes[node].life {
             self.god.observe(life, ceiling, &recorded, &sends, acknowledges)?;
         }
+        self.log_entries(node, &recorded);
         if let Some(history) = self.nodes[node].histories.last_mut() {
             history.entries.extend(recorded);
         }
@@ -325,7 +361,11 @@ impl World {
             self.reached(node, Step::Adopts);
         }
         if installs {
+            self.nodes[node].died_in_recovery = false;
             self.reached(node, Step::Installs);
+        }
+        if self.nodes[node].life.is_none() {
+            return Ok(());
         }
         if reports.iter().any(|report| matches!(report, Report::Drained))
             && let Some(life) = &self.nodes[node].life
@@ -342,7 +382,7 @@ impl World {
             self.reached(node, Step::Acknowledges);
         }
         if reads {
-            let delay = self.rng.duration(Duration::from_micros(5), Duration::from_micros(500));
+            let delay = self.nodes[node].rng.micros(5, 500);
             self.after(delay, node, Happening::Read);
         }
         self.schedule_wake(node, Half::Data);
@@ -358,6 +398,7 @@ impl World {
         // The engine's part: the leave is announced once the worker has drained.
         let drained = |report: &Report| matches!(report, Report::Drained);
         life.drained |= life.control_side.reports.iter().any(drained);
+        let gathers = life.control.membership().gathers();
         life.control.cycle(now, &mut life.control_side);
         if life.drained && !life.control.membership().is_ended() {
             life.control.leave(now);
@@ -369,6 +410,9 @@ impl World {
         side.notices.clear();
         let write = side.write.take();
         let ended = life.control.membership().is_ended();
+        if life.control.membership().gathers() > gathers {
+            self.reached(node, Step::Gathers);
+        }
         for directive in directives {
             self.hand_over(node, Half::Control, Happening::Directive(directive));
         }
@@ -384,7 +428,7 @@ impl World {
         if ended {
             self.stats.leaves += 1;
             self.nodes[node].stop(now, &mut self.stats);
-            let back = self.rng.duration(Duration::from_millis(1), Duration::from_millis(400));
+            let back = self.nodes[node].rng.millis(1, 400);
             self.at(now + back, node, Happening::Restart);
         } else {
             self.schedule_wake(node, Half::Control);
@@ -393,18 +437,18 @@ impl World {
     }
 
     fn write(&mut self, node: usize, ceiling: Epoch) {
-        let Some(life) = &mut self.nodes[node].life else { return };
-        life.control_side.writing = true;
-        let refused = self.nodes[node].disk.refuses;
-        self.stats.storage_writes_failed += u64::from(refused);
-        let delay = self.rng.duration(self.disk_delay.0, self.disk_delay.1);
-        self.after(delay, node, Happening::Written((!refused).then_some(ceiling)));
         self.reached(node, Step::Writes);
+        let Node { life: Some(life), disk, rng, .. } = &mut self.nodes[node] else { return };
+        life.control_side.writing = (!disk.refuses).then_some(ceiling);
+        let refused = disk.refuses;
+        self.stats.storage_writes_failed += u64::from(refused);
+        let delay = rng.duration(self.disk_delay.0, self.disk_delay.1);
+        self.after(delay, node, Happening::Written((!refused).then_some(ceiling)));
     }
 
     /// Hands a directive or report to the other half, some time later, in order.
     fn hand_over(&mut self, node: usize, from: Half, what: Happening) {
-        let delay = self.rng.duration(self.handoff_delay.0, self.handoff_delay.1);
+        let delay = self.nodes[node].rng.duration(self.handoff_delay.0, self.handoff_delay.1);
         self.stats.handoffs_delayed += u64::from(delay > Duration::from_millis(1));
         let lives = self.nodes[node].lives;
         let Some(life) = &mut self.nodes[node].life else { return };
@@ -432,76 +476,6 @@ impl World {
         if state.wake_at.is_none_or(|scheduled| scheduled > wanted) {
             state.wake_at = Some(wanted);
             self.schedule(wanted, node, lives, Happening::Wake(half));
-        }
-    }
-
-    fn send_data(&mut self, from: usize, to: DataDestination, frame: &Bytes) {
-        match to {
-            DataDestination::Group => self.multicast(from, Socket::Data, frame),
-            DataDestination::Member(to) => {
-                self.carry(from, node::index_of(to), Socket::Token, frame);
-            }
-        }
-    }
-
-    fn send_control(&mut self, from: usize, to: ControlDestination, frame: &Bytes) {
-        match to {
-            ControlDestination::Group => self.multicast(from, Socket::Control, frame),
-            ControlDestination::Member(to) => {
-                self.carry(from, node::index_of(to), Socket::Control, frame);
-            }
-        }
-    }
-
-    fn multicast(&mut self, from: usize, socket: Socket, frame: &Bytes) {
-        for to in 0..self.nodes.len() {
-            if to != from {
-                self.carry(from, to, socket, frame);
-            }
-        }
-    }
-
-    /// The last joins that everybody got arrive again.
-    pub(super) fn replay_joins(&mut self) {
-        for node in 0..self.nodes.len() {
-            for frame in self.joins[node].clone() {
-                let after = self.rng.duration(Duration::from_micros(1), Duration::from_millis(5));
-                self.after(after, node, Happening::Frame { socket: Socket::Control, frame });
-            }
-        }
-    }
-
-    /// Old first tokens arrive again, as from a switch that kept them.
-    pub(super) fn replay(&mut self, node: usize) {
-        for (_, frame) in self.first_tokens[node].clone() {
-            let after = self.rng.duration(Duration::from_micros(1), Duration::from_micros(100));
-            self.after(after, node, Happening::Frame { socket: Socket::Token, frame });
-        }
-    }
-
-    fn carry(&mut self, from: usize, to: usize, socket: Socket, frame: &Bytes) {
-        let header = Header::parse(&mut &frame[..], node::cluster());
-        let kind = header.map_or(Kind::Data, |header| header.kind);
-        if kind == Kind::Join {
-            self.joins[to].truncate(7);
-            self.joins[to].push_front(frame.clone());
-        }
-        if kind == Kind::Token {
-            let mut token = Token::default();
-            let kept = &mut self.first_tokens[to];
-            if token.parse_into(frame, node::cluster()).is_ok()
-                && kept.iter().all(|(ring, _)| *ring != token.ring)
-            {
-                kept.truncate(3);
-                kept.push_front((token.ring, frame.clone()));
-            }
-        }
-        if frame.len() > wire::frame_bytes_max(self.nodes[to].mtu_bytes) {
-            self.stats.frames_too_long += 1;
-            return;
-        }
-        for after in self.network.carry(from, to, kind, &mut self.stats).into_iter().flatten() {
-            self.after(after, to, Happening::Frame { socket, frame: frame.clone() });
         }
     }
 }
