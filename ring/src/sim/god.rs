@@ -83,6 +83,14 @@ impl God {
         self.obligations_are_founded(life)
     }
 
+    /// What is over in a cluster that is one quiet ring: tokens, all but the last packet of each
+    /// member, recoveries.
+    pub(super) fn forget_the_past(&mut self) {
+        self.tokens.clear();
+        self.originated.values_mut().for_each(|packets| drop(packets.drain(..packets.len() - 1)));
+        self.obliged = Obliged::default();
+    }
+
     /// aru ≤ contiguous holdings, and ≤ the install point before the ring is installed.
     fn promise_is_founded(&mut self, life: &Life, token: &Token) -> Result<(), Violated> {
         let ordering = life.data.ordering();

@@ -147,7 +147,7 @@ fn play_in(schedule: &Schedule, mut world: World) -> Outcome {
     }
 }
 
-fn first_violation(verdict: &Verdict) -> Option<Failure> {
+pub(super) fn first_violation(verdict: &Verdict) -> Option<Failure> {
     let violation = verdict.violations().next()?;
     Some(Failure::new(violation.clause.name(), violation.text.clone()))
 }

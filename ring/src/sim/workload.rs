@@ -43,6 +43,8 @@ pub(super) struct Shape {
     pub(super) only: Option<usize>,
     /// Messages that an application publishes by itself, at most.
     pub(super) messages_max: u64,
+    /// Now and then messages are published together, packed.
+    pub(super) packs: bool,
     /// Part of messages that ask for safe delivery.
     pub(super) safe: f64,
     /// Part of the others that ask for agreed delivery; the rest asks for less.
@@ -56,6 +58,22 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// Small messages, agreed and safe ones, at about this distance.
+    pub(super) const fn small(interval: Duration) -> Self {
+        Self {
+            interval: Some(interval),
+            silence: Duration::ZERO,
+            only: None,
+            messages_max: u64::MAX,
+            packs: false,
+            safe: 0.2,
+            agreed: 1.0,
+            large: 0.0,
+            large_bytes: SEVERAL_PACKETS,
+            huge: 0,
+        }
+    }
+
     /// Draws what the applications of so many hosts publish.
     pub(super) fn draw(rng: &mut Random, nodes: usize) -> Self {
         let large = if rng.chance(0.3) { 0.03 } else { 0.0 };
@@ -64,6 +82,7 @@ impl Shape {
             silence: rng.one_of([0, 0, 0, 100, 700]) * Duration::from_millis(1),
             only: rng.chance(0.15).then(|| rng.index(nodes)),
             messages_max: u64::MAX,
+            packs: true,
             safe: rng.one_of([0.1, 0.5, 0.9]),
             agreed: rng.one_of([0.8, 0.8, 0.2, 0.0]),
             large,
@@ -139,7 +158,7 @@ impl Workload {
     pub(super) fn messages(&mut self, node: usize) -> (Service, Messages, u64) {
         let application = &mut self.applications[node];
         let (service, first) = application.message(&self.shape);
-        let packs = application.published.is_multiple_of(PACKED_EVERY);
+        let packs = self.shape.packs && application.published.is_multiple_of(PACKED_EVERY);
         if !(packs && application.packer.push(&first)) {
             return (service, Messages::One(first), 1);
         }

@@ -1,5 +1,6 @@
 //! `roundel sim`: whole simulated clusters from seeds, each judged by the checker and then healed.
 
+mod calm;
 mod found;
 mod progress;
 mod report;
@@ -11,6 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use roundel_ring::sim::{Outcome, Profile, Scenario, Schedule, run as simulate};
 use roundel_ring::trace;
@@ -31,6 +33,7 @@ Examples:
                                                goes on where it was left when it is run again
   roundel sim --seeds 17..18 --shrink out      what of a failing run matters, as out/17.json
   roundel sim --replay out/17.json             that, with a line for each event
+  roundel sim --calm 1h                        one calm cluster, and how fast it is simulated
 
 The same seed gives the same history on every host and build.
 
@@ -42,11 +45,24 @@ Exit codes: 0 no violation, 2 options that cannot be used, 6 a violation or no p
 pub(crate) struct Args {
     /// Seeds A..B: A included, B not.
     #[arg(long, value_parser = parse_seeds, value_name = "A..B")]
-    #[arg(required_unless_present = "replay")]
+    #[arg(required_unless_present_any = ["replay", "calm"])]
     seeds: Option<Range<u64>>,
     /// Run the schedule in FILE, with a line for each event.
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     replay: Option<PathBuf>,
+    /// Simulate one calm cluster for so long, judged as it goes; its members, 5 by default, publish
+    /// at --rate and are --hop apart.
+    #[arg(long, value_name = "D", conflicts_with_all = ["replay", "profile", "steps", "trace_dir"])]
+    #[arg(value_parser = roundel::options::duration)]
+    calm: Option<Duration>,
+    /// Messages of each member of a calm cluster a second.
+    #[arg(long, value_name = "R", default_value = "1000", requires = "calm")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+    /// What a frame takes in a calm cluster.
+    #[arg(long, value_name = "D", default_value = "500us", requires = "calm")]
+    #[arg(value_parser = roundel::options::duration)]
+    hop: Duration,
     /// Put down in FILE how far it got, and go on from there next time.
     #[arg(long, value_name = "FILE", requires = "seeds")]
     progress: Option<PathBuf>,
@@ -92,10 +108,11 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 
 /// Runs what is asked for.
 pub(crate) fn run(args: &Args) -> Exit {
-    match (&args.replay, &args.seeds) {
-        (Some(path), _) => found::replay(path, args.trace_dir.as_ref(), args.json),
-        (None, Some(seeds)) => run_seeds(args, seeds),
-        (None, None) => Exit::Usage,
+    match (&args.replay, args.calm, &args.seeds) {
+        (Some(path), _, _) => found::replay(path, args.trace_dir.as_ref(), args.json),
+        (None, Some(span), _) => calm::run(args, span),
+        (None, None, Some(seeds)) => run_seeds(args, seeds),
+        (None, None, None) => Exit::Usage,
     }
 }
 
