@@ -98,9 +98,9 @@ impl StateDir {
     }
 
     fn read(&self) -> Result<Epoch, StateError> {
-        let mut text = String::new();
-        let read = File::open(&self.epoch_path).and_then(|mut file| file.read_to_string(&mut text));
-        match read {
+        let mut text = Vec::new();
+        let file = File::open(&self.epoch_path);
+        match file.and_then(|file| file.take(CEILING_BYTES_MAX + 1).read_to_end(&mut text)) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Epoch(0)),
             Err(error) => {
@@ -108,8 +108,7 @@ impl StateDir {
                 return Err(StateError::Io { path, action: "read", error });
             }
         }
-        let ceiling = text.strip_suffix('\n').and_then(|text| text.parse().ok());
-        ceiling.map(Epoch).ok_or_else(|| StateError::Damaged { path: self.epoch_path.clone() })
+        ceiling(&text).ok_or_else(|| StateError::Damaged { path: self.epoch_path.clone() })
     }
 
     /// Replaces the ceiling: a new file, synced, renamed over the old one, and the directory
@@ -122,6 +121,18 @@ impl StateDir {
         fs::rename(&fresh, &self.epoch_path)?;
         File::open(&self.directory)?.sync_all()
     }
+}
+
+/// The longest ceiling, with its newline. Whatever else lies there is not read to its end.
+const CEILING_BYTES_MAX: u64 = 21;
+
+/// The ceiling that a file says: as [`StateDir::write`] writes it and in no other way, and such that
+/// a start above it is an epoch that others believe.
+fn ceiling(text: &[u8]) -> Option<Epoch> {
+    let digits = text.strip_suffix(b"\n")?;
+    let ceiling = std::str::from_utf8(digits).ok()?.parse().ok().map(Epoch)?;
+    let is_canonical = ceiling.to_string().as_bytes() == digits;
+    (is_canonical && ceiling.next() < Epoch::END).then_some(ceiling)
 }
 
 fn lock(mut file: File) -> Result<Flock<File>, Errno> {
@@ -199,9 +210,48 @@ mod tests {
     fn a_torn_file_is_no_ceiling() {
         let root = tempfile::tempdir().unwrap();
         let state = StateDir::open(root.path(), "c", NodeId(1)).unwrap();
-        for torn in ["", "12", "x\n"] {
+        let long = [b'1'; 1 << 20];
+        let end = format!("{}\n", Epoch::END.0 - 1);
+        let torn: [&[u8]; 13] = [
+            b"",
+            b"12",
+            b"x\n",
+            b"\n",
+            b"+5\n",
+            b"007\n",
+            b"5\n\n",
+            b"5\n6\n",
+            b"\xff\n",
+            b"18446744073709551615\n",
+            b"18446744073709551616\n",
+            end.as_bytes(),
+            &long,
+        ];
+        for torn in torn {
             fs::write(&state.epoch_path, torn).unwrap();
-            assert!(matches!(state.start(), Err(StateError::Damaged { .. })), "{torn:?}");
+            let start = state.start();
+            assert!(matches!(start, Err(StateError::Damaged { .. })), "{start:?} of {torn:?}");
         }
+    }
+
+    #[test]
+    fn any_bytes_are_a_ceiling_as_written_or_none() {
+        use rand::{Rng, SeedableRng};
+        let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut taken = 0;
+        for _ in 0..1_000_000 {
+            let mut text = format!("{}\n", rng.random::<u64>() >> rng.random_range(0..64));
+            if rng.random_bool(0.5) {
+                let mut bytes = text.into_bytes();
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] = rng.random();
+                text = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            if let Some(ceiling) = ceiling(text.as_bytes()) {
+                assert_eq!(format!("{ceiling}\n"), text);
+                taken += 1;
+            }
+        }
+        assert!(taken > 100_000, "{taken} taken");
     }
 }

@@ -15,7 +15,7 @@ pub enum Ignored {
     NotPredecessor,
     /// A token this member handled before.
     StaleToken,
-    /// A token that contradicts what this member saw or wrote.
+    /// A token or packet that contradicts what this member saw or wrote.
     Inconsistent,
     /// A packet this member holds or has released.
     Duplicate,

@@ -21,8 +21,12 @@ impl fmt::Display for NodeId {
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// The epoch after this one. Saturates, so that a forged epoch at the edge of the type can
-    /// stall an attempt but not wrap the order of rings.
+    /// No epoch reaches it: those of wall clocks (milliseconds shifted left by 7) do in
+    /// 17 000 years. Frames that say so are not well formed and nothing is proposed there, so that
+    /// no forged number brings rings to the edge of the type, where they would have to share an id.
+    pub const END: Self = Self(1 << 56);
+
+    /// The epoch after this one. Saturates far beyond [`Epoch::END`].
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

@@ -174,6 +174,34 @@ mod tests {
         assert!(is_for(&bytes, own) && !is_for(&bytes, other) && !is_for(&bytes[..19], own));
     }
 
+    /// A byte from a seed.
+    fn random(state: &mut u64) -> u8 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    }
+
+    #[test]
+    fn any_datagram_is_a_frame_or_none() {
+        let (mut state, mut frames) = (1, 0);
+        let good = datagram(6, header(7401, 7400, &[b"frame"]), b"frame");
+        for round in 0..1_000_000 {
+            let length = random(&mut state) % 80;
+            let mut bytes: Vec<u8> = (0..length).map(|_| random(&mut state)).collect();
+            if round % 2 == 0 {
+                bytes.clone_from(&good);
+                // Behind fields of the IP header that nobody looks at, and all others.
+                let at = usize::from(random(&mut state)) % bytes.len();
+                bytes[at] = random(&mut state);
+            }
+            if let Parsed::Frame { frame_at, .. } = parse(&bytes, 7400) {
+                assert!(frame_at >= HEADER_BYTES && frame_at <= bytes.len());
+                frames += 1;
+            }
+            let _ = is_for(&bytes, Ipv4Addr::LOCALHOST);
+        }
+        assert!(frames > 100_000, "{frames} frames");
+    }
+
     #[test]
     fn protocols_of_the_kernel_are_refused() {
         for number in [0, 1, 2, 4, 6, 17, 255] {

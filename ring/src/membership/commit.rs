@@ -7,7 +7,7 @@ use super::worker::Worker;
 use super::{GatherReason, Membership, State, plan};
 use crate::counters::Ignored;
 use crate::handoff::Directive;
-use crate::id::RingId;
+use crate::id::{Epoch, RingId};
 use crate::roster::Roster;
 use crate::time::Time;
 use crate::wire::commit::Commit;
@@ -23,6 +23,10 @@ impl Membership {
         let entry = plan::entry(frozen);
         let ring = RingId::new(epoch, self.me());
         let mtu_bytes = u16::try_from(proposed.mtu_bytes).unwrap_or(u16::MAX);
+        if epoch >= Epoch::END {
+            // Somebody lied about epochs: better no ring than a second one of the same id.
+            return;
+        }
         let roster = Arc::new(Roster::new(ring, proposed.members, proposed.mtu_bytes));
         let commit = Commit {
             sender: self.me(),
@@ -75,7 +79,12 @@ impl Membership {
     }
 
     /// First pass: my entry.
-    fn join_proposal(&mut self, now: Time, index: usize, commit: Commit) -> Result<(), Ignored> {
+    fn join_proposal(
+        &mut self,
+        now: Time,
+        index: usize,
+        mut commit: Commit,
+    ) -> Result<(), Ignored> {
         let (State::Gather(gather), Some(frozen)) = (&self.state, self.frozen()) else {
             return Err(Ignored::Frozen);
         };
@@ -87,6 +96,11 @@ impl Membership {
         if !plan::same_ids(&roster, gather.live()) {
             return Err(Ignored::NotConcerned);
         }
+        commit.entries.push(plan::entry(frozen));
+        // My join has told my MTU, and whoever comes from my ring knows nothing else of it than I.
+        if mtu_bytes > self.identity.mtu_bytes || !commit.is_of_one_past() {
+            return Err(Ignored::Inconsistent);
+        }
         let entry = plan::entry(frozen);
         // Raised in memory at first sight, so that joins sent from now on are not taken for late.
         self.ledger.see(commit.ring.epoch);
@@ -95,8 +109,6 @@ impl Membership {
         let mut proposal = Proposal::new(roster, index, entry, lost_at);
         proposal.next_hop += proposal.members();
         self.state = State::Proposed(Box::new(proposal));
-        let mut commit = commit;
-        commit.entries.push(entry);
         self.pass_on(now, commit);
         Ok(())
     }

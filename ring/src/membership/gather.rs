@@ -67,20 +67,31 @@ impl Gather {
         let kin: BTreeSet<NodeId> = kin.iter().copied().collect();
         let mut proc_set = kin.clone();
         proc_set.insert(me);
-        let fail_set = failed.into_iter().filter(|node| *node != me).collect();
-        Self {
+        let mut gather = Self {
             since: now,
             me,
             kin,
             proc_set,
-            fail_set,
+            fail_set: BTreeSet::new(),
             heard: BTreeMap::new(),
             join_at: now,
             consensus_at: now + params.consensus,
             consensus_latest: now + 3 * params.consensus,
             round_since: now,
             rounds_unproposed: 0,
+        };
+        // Perhaps none of my ring's: it left, or failed to receive, on a ring that was proposed.
+        if let Some(node) = failed.filter(|node| *node != me) {
+            gather.fail(node);
         }
+        gather
+    }
+
+    /// Considers `node` failed; true when that is new. Nobody is failed who is not considered: so
+    /// the sets are what a join can carry.
+    fn fail(&mut self, node: NodeId) -> bool {
+        self.consider(node);
+        self.proc_set.contains(&node) && self.fail_set.insert(node)
     }
 
     /// Also considers `node`, which is known to be reachable.
@@ -115,14 +126,11 @@ impl Gather {
         }
         let before = (self.proc_set.len(), self.fail_set.len());
         if join.leaving {
-            self.consider(sender);
-            self.fail_set.insert(sender);
-            return JoinEffect::Changed;
+            return if self.fail(sender) { JoinEffect::Changed } else { JoinEffect::Noted };
         }
         if join.fail_set.binary_search(&self.me).is_ok() {
             // It will not have me: whoever lists me goes into my fail set too.
-            self.consider(sender);
-            self.fail_set.insert(sender);
+            self.fail(sender);
         } else {
             join.proc_set.iter().for_each(|node| self.consider(*node));
             if self.kin.contains(&sender) {
@@ -236,4 +244,44 @@ pub(super) struct Proposed {
     pub(super) members: Vec<Member>,
     pub(super) epoch: Epoch,
     pub(super) mtu_bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roster::Endpoint;
+    use std::net::Ipv4Addr;
+
+    fn join(sender: u32, proc_set: &[u32], fail_set: &[u32], leaving: bool) -> Join {
+        let nodes = |ids: &[u32]| ids.iter().copied().map(NodeId).collect();
+        let address = Ipv4Addr::LOCALHOST;
+        Join {
+            sender: NodeId(sender),
+            incarnation: Epoch(1),
+            endpoint: Endpoint { address, token_port: 1, control_port: 2 },
+            mtu_bytes: 1_500,
+            epoch: Epoch(1),
+            leaving,
+            proc_set: nodes(proc_set),
+            fail_set: nodes(fail_set),
+        }
+    }
+
+    #[test]
+    fn nobody_is_failed_who_is_not_considered() {
+        let (me, params) = (NodeId(1), Params::default());
+        let gather = Gather::new(me, &[me], Some(NodeId(3)), &params, Time::ZERO);
+        assert_eq!((gather.proc_set().len(), gather.fail_set()), (2, vec![NodeId(3)]));
+        let mut gather = Gather::new(me, &[me], Some(me), &params, Time::ZERO);
+        assert!(gather.fail_set().is_empty(), "never me");
+        for sender in 2..1_000 {
+            let leaving = sender % 2 == 0;
+            let fail_set = [if leaving { sender } else { 1 }];
+            let join = join(sender, &[1, sender], &fail_set, leaving);
+            gather.handle_join(&join, &params, Time::ZERO);
+        }
+        let (proc_set, fail_set) = (gather.proc_set(), gather.fail_set());
+        assert_eq!((proc_set.len(), fail_set.len()), (MEMBERS_MAX, MEMBERS_MAX - 1));
+        assert!(fail_set.iter().all(|node| proc_set.contains(node)));
+    }
 }

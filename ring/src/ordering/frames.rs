@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::ring::Place;
 use super::{Ordering, Phase};
 use crate::counters::Ignored;
+use crate::seq::Seq;
 use crate::slots::Slot;
 use crate::time::Time;
 use crate::window::Inserted;
@@ -49,6 +50,9 @@ impl Ordering {
         if !foreign && origin.index_of(data.packet.originator).is_none() {
             return Err(Ignored::UnknownOriginator);
         }
+        if !foreign {
+            self.ignore_never_numbered(&data)?;
+        }
         self.active_mut().rotation.heard(data.hop, members, now);
         let inserted = match &mut self.phase {
             Phase::Recovering(recovery) if recovered => {
@@ -69,10 +73,38 @@ impl Ordering {
         }
     }
 
+    /// A packet of mine is held here from its number on; and while the token is here, or not made
+    /// yet, nobody else gives numbers. Else I would give a number that is taken.
+    fn ignore_never_numbered(&self, data: &Data) -> Result<(), Ignored> {
+        let ring = self.active();
+        let last = match (&self.phase, &ring.rotation.place) {
+            (Phase::Recovering(recovery), _) => {
+                let unmade = ring.me == 0 && !recovery.originated;
+                unmade.then_some(recovery.slots.install_point)
+            }
+            (_, Place::Held { token, .. }) => Some(token.seq),
+            _ => None,
+        };
+        let mine = data.packet.originator == self.identity.member.id;
+        if mine && !self.holds_on_the_ring(data.seq) || last.is_some_and(|last| data.seq > last) {
+            return Err(Ignored::Inconsistent);
+        }
+        Ok(())
+    }
+
+    /// Whether the packet of the active ring with this number is here.
+    fn holds_on_the_ring(&self, seq: Seq) -> bool {
+        match &self.phase {
+            Phase::Recovering(recovery) => recovery.counts(&self.installed.ring.window, seq),
+            _ => self.active().window.holds(seq),
+        }
+    }
+
     fn handle_token(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {
         let mut token = std::mem::take(&mut self.scratch.token);
         let parsed = token.parse_into(frame, self.identity.cluster).map_err(Ignored::from);
         let admitted = parsed.and_then(|()| self.admit(now, &token));
+        let admitted = admitted.and_then(|()| self.ignore_forged_promise(&token));
         match admitted {
             Ok(()) => self.visit(now, token),
             Err(_) => self.scratch.token = token,
@@ -97,6 +129,15 @@ impl Ordering {
             }
         }
         admitted
+    }
+
+    /// Before my first visit somebody else has written my promise: never more than is true.
+    fn ignore_forged_promise(&self, token: &Token) -> Result<(), Ignored> {
+        let promise = self.promise();
+        let mine = token.promises.get(self.active().me);
+        let true_of_me =
+            mine.is_some_and(|it| it.aru <= promise.aru && it.ceiling <= promise.ceiling);
+        if true_of_me { Ok(()) } else { Err(Ignored::Inconsistent) }
     }
 
     fn handle_hold_cancel(&mut self, now: Time, frame: &Bytes) -> Result<(), Ignored> {

@@ -131,8 +131,7 @@ pub struct Ordering {
     counters: DataCounters,
 }
 
-/// Memory that a token visit uses over and over.
-#[derive(Debug)]
+/// Memory that a token visit uses over and over; what is in it between two visits means nothing.
 struct Scratch {
     token: Token,
     /// Packets of this visit that leave after the token.
@@ -141,6 +140,12 @@ struct Scratch {
     served: Vec<Seq>,
     /// Requests that go on with the token.
     passed_on: Vec<Request>,
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
 }
 
 impl Scratch {

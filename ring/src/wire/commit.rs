@@ -13,6 +13,11 @@ use crate::params::WINDOW_PACKETS_MAX;
 use crate::roster::{Member, MemberMask};
 use crate::seq::Seq;
 
+/// Per member: id, incarnation, endpoint.
+const MEMBER_BYTES: usize = 4 + 8 + 8;
+/// Per entry: ring, three seqs, obligations.
+const ENTRY_BYTES: usize = 12 + 3 * 8 + 16;
+
 /// What a member brings into a new ring, all of it from one `Frozen` report (EVS step 3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -77,11 +82,21 @@ impl Commit {
         // A ring is installed before a newer one is proposed, by everybody.
         let older = self.entries.iter().all(|entry| entry.installed.epoch < self.ring.epoch);
         let lived = self.members.iter().all(|member| member.incarnation < self.ring.epoch);
-        if mtu_ok && representative_first && visited && older && lived {
+        if mtu_ok && representative_first && visited && older && lived && self.is_of_one_past() {
             Ok(())
         } else {
             Err(Malformed::Range)
         }
+    }
+
+    /// What one member of an old ring knows to be held by all of it is held by each: nobody's aru is
+    /// below anybody's stable. So the slots of an old ring, from the least aru to the highest held,
+    /// are no more than a window.
+    pub(crate) fn is_of_one_past(&self) -> bool {
+        let below = |entry: &Entry, other: &Entry| {
+            entry.installed == other.installed && entry.aru < other.stable
+        };
+        !self.entries.iter().any(|entry| self.entries.iter().any(|other| below(entry, other)))
     }
 
     /// Appends the frame to `out`.
@@ -110,6 +125,9 @@ fn members(from: &mut &[u8]) -> Result<Vec<Member>, Malformed> {
     if count < 2 {
         return Err(Malformed::Count);
     }
+    if from.len() < count * MEMBER_BYTES {
+        return Err(Malformed::Truncated);
+    }
     let mut members: Vec<Member> = Vec::with_capacity(count);
     for _ in 0..count {
         let member = fields::member(from)?;
@@ -125,6 +143,9 @@ fn entries(from: &mut &[u8], members: usize) -> Result<Vec<Entry>, Malformed> {
     let count = fields::count(from)?;
     if count > members {
         return Err(Malformed::Count);
+    }
+    if from.len() < count * ENTRY_BYTES {
+        return Err(Malformed::Truncated);
     }
     let mut entries = Vec::with_capacity(count);
     for _ in 0..count {

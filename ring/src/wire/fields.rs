@@ -34,7 +34,8 @@ pub(super) fn node(from: &mut &[u8]) -> Result<NodeId, Malformed> {
 }
 
 pub(super) fn epoch(from: &mut &[u8]) -> Result<Epoch, Malformed> {
-    u64(from).map(Epoch)
+    let epoch = u64(from).map(Epoch)?;
+    if epoch >= Epoch::END { Err(Malformed::Range) } else { Ok(epoch) }
 }
 
 /// A seq of a ring. Bounded so that the ordinal of every message in it (16 bits for the index,

@@ -196,6 +196,13 @@ fn fields_out_of_range_are_refused() {
     assert_eq!(requests(Request { by: 2, ..good }), Err(Malformed::Range), "no such member");
     assert_eq!(requests(Request { count: 0, ..good }), Err(Malformed::Range));
     assert_eq!(requests(Request { first: Seq(99), ..good }), Err(Malformed::Range), "beyond seq");
+    let mut short = token();
+    short.promises[0].ceiling = Seq(99);
+    assert_eq!(
+        parse_all(&emit(&|out| short.emit(cluster(), out)))[1],
+        Err(Malformed::Range),
+        "a number given beyond somebody's ceiling"
+    );
     let commits = |commit: Commit| parse_all(&emit(&|out| commit.emit(cluster(), out)))[3];
     assert_eq!(commits(Commit { hop: 7, ..commit() }), Err(Malformed::Range), "beyond two passes");
     assert_eq!(commits(Commit { hop: 0, ..commit() }), Err(Malformed::Range));
@@ -204,6 +211,12 @@ fn fields_out_of_range_are_refused() {
     let mut wide = commit();
     wide.entries[0].highest = Seq(1 << 30);
     assert_eq!(commits(wide), Err(Malformed::Range), "holds more than any window");
+    let mut apart = commit();
+    apart.entries[1] = Entry { stable: Seq(5), aru: Seq(5), ..apart.entries[1] };
+    assert_eq!(commits(apart), Err(Malformed::Range), "stable beyond another member's aru");
+    let mut last = commit();
+    last.ring.epoch = Epoch::END;
+    assert_eq!(commits(last), Err(Malformed::Range), "beyond the last epoch");
     let mut newer = commit();
     newer.entries[0].installed = RING;
     assert_eq!(commits(newer), Err(Malformed::Range), "comes from a ring that is not older");
@@ -268,7 +281,7 @@ proptest! {
     ) {
         let promise = |(behind, room): &(u64, u64)| {
             let aru = Seq(seq.saturating_sub(*behind));
-            Promise { aru, ceiling: aru.plus(*room) }
+            Promise { aru, ceiling: Seq(seq).plus(*room) }
         };
         let promises: Vec<Promise> = members.iter().map(promise).collect();
         let request = |(first, count, skip, held): &(u64, u16, u8, bool)| {

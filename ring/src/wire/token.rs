@@ -184,7 +184,9 @@ fn promise(from: &mut &[u8], seq: Seq) -> Result<Promise, Malformed> {
     let behind = u64::from(fields::u32(from)?);
     let room = u64::from(fields::u32(from)?);
     let aru = Seq(seq.0.checked_sub(behind).ok_or(Malformed::Range)?);
-    Ok(Promise { aru, ceiling: aru.plus(room) })
+    let ceiling = aru.plus(room);
+    // Nobody numbers a packet that somebody cannot store.
+    if ceiling < seq { Err(Malformed::Range) } else { Ok(Promise { aru, ceiling }) }
 }
 
 fn request(from: &mut &[u8], seq: Seq, members: usize) -> Result<Request, Malformed> {

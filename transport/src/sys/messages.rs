@@ -224,6 +224,31 @@ mod tests {
     }
 
     #[test]
+    fn any_control_messages_end_the_search() {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        };
+        let whole = control(libc::SOL_UDP, libc::UDP_GRO, 1350).repeat(3);
+        let mut found = 0;
+        for _ in 0..500_000 {
+            let mut bytes = whole[..usize::from(random()) % whole.len()].to_vec();
+            for _ in 0..random() % 6 {
+                if let Some(byte) = bytes.get_mut(usize::from(random()) % whole.len()) {
+                    *byte = [0, 1, 0x7f, 0xff, random()][usize::from(random() % 5)];
+                }
+            }
+            if let Some(bytes) = parse_segment_bytes(&bytes) {
+                assert!(bytes > 0);
+                found += 1;
+            }
+            let _ = parse_name(&bytes);
+        }
+        assert!(found > 10_000, "{found} found");
+    }
+
+    #[test]
     fn a_name_is_read_as_it_is_written() {
         let address = SocketAddrV4::new(Ipv4Addr::new(10, 1, 2, 3), 7401);
         let written = name(address);
