@@ -6,8 +6,9 @@ use bytes::Bytes;
 use roundel_ring::packing::{Messages, Packer};
 use roundel_ring::service::Service;
 
-use crate::publisher::{Publisher, RoomWait};
-use crate::shared::EndReason;
+use crate::ending::EndReason;
+use crate::publisher::Publisher;
+use crate::room::RoomWait;
 
 /// Why a batch does not go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -137,9 +138,9 @@ impl Batch {
 
     /// Hands messages to the member, or gives them back with the reason.
     fn offer(&self, messages: Messages) -> Result<(), (Messages, BatchError)> {
-        let shared = &self.publisher.shared;
-        if shared.closed.load(Ordering::Acquire) {
-            return Err((messages, BatchError::Closed { reason: shared.ended.load() }));
+        let ending = &self.publisher.shared.ending;
+        if ending.is_closed() {
+            return Err((messages, BatchError::Closed { reason: ending.reason() }));
         }
         let given = self.publisher.hand_over(self.service, messages);
         given.map_err(|messages| (messages, BatchError::Full))
@@ -152,7 +153,7 @@ impl Batch {
         let mut wait = RoomWait::default();
         loop {
             match attempt(self) {
-                Err(BatchError::Full) => wait.step(&self.publisher),
+                Err(BatchError::Full) => wait.step(&self.publisher.room),
                 outcome => return outcome,
             }
         }

@@ -18,7 +18,9 @@ use tracing::{error, info, warn};
 use crate::adaptation::Adaptation;
 use crate::clock::Clock;
 use crate::doorbell::Bells;
-use crate::shared::{EndReason, Shared};
+use crate::ending::EndReason;
+use crate::shared::Shared;
+use crate::stall::{At, stall};
 
 /// The control half of one member and what it carries.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub(crate) struct Port {
     /// Other members of this host, if they are to be looked for.
     pub(crate) neighbours: Option<Neighbours>,
     pub(crate) directed: bool,
+    /// Every accepted message is delivered and held by all.
+    pub(crate) drained: bool,
 }
 
 /// The disk's ends of two queues; its thread does nothing but write and sync.
@@ -102,7 +106,7 @@ impl Control {
 
     /// The thread: cycles until the member has ended.
     pub(crate) fn run(mut self) {
-        while !self.port.shared.stop.load(Ordering::Acquire) {
+        while !self.port.shared.ending.is_stopping() {
             if self.cycle() == 0 {
                 self.sleep();
             }
@@ -119,6 +123,10 @@ impl Control {
     /// What this member's threads and application share.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.port.shared)
+    }
+
+    pub(crate) fn bells(&self) -> Bells {
+        self.port.bells.clone()
     }
 
     fn tell_of_adaptation(&mut self, now: Instant) {
@@ -147,8 +155,8 @@ impl Control {
             self.leave_by = Some(by);
         }
         let due = self.leave_by.is_some_and(|by| now >= by);
-        let drained = self.leave_by.is_some() && self.port.shared.drained.load(Ordering::Acquire);
-        let abandoned = self.port.shared.abandoned.load(Ordering::Acquire);
+        let drained = self.leave_by.is_some() && self.port.drained;
+        let abandoned = self.port.shared.ending.is_abandoned();
         if !self.leaving && (due || drained || abandoned) {
             self.leaving = true;
             let (_, now) = self.clock.now();
@@ -159,6 +167,7 @@ impl Control {
 
     fn sleep(&mut self) {
         if let Some(left) = self.prepare_sleep() {
+            stall(At::Sleep);
             self.port.link.wait(Some(left));
         }
         self.awake();
@@ -176,8 +185,8 @@ impl Control {
     /// Something came for it otherwise than by a socket.
     fn has_news(&self) -> bool {
         let Port { shared, reports, disk, leaves, .. } = &self.port;
-        let stop = shared.stop.load(Ordering::Acquire) || shared.abandoned.load(Ordering::Acquire);
-        stop || !reports.is_empty() || !disk.written.is_empty() || !leaves.is_empty()
+        let ends = shared.ending.is_stopping() || shared.ending.is_abandoned();
+        ends || !reports.is_empty() || !disk.written.is_empty() || !leaves.is_empty()
     }
 
     /// After a sleep.
@@ -216,9 +225,10 @@ const fn control_address(endpoint: Endpoint) -> SocketAddrV4 {
 
 impl ControlPort for Port {
     fn report(&mut self) -> Option<Report> {
+        stall(At::Pop);
         let report = self.reports.pop().ok()?;
         if matches!(report, Report::Drained) {
-            self.shared.drained.store(true, Ordering::Release);
+            self.drained = true;
         }
         Some(report)
     }
@@ -228,10 +238,12 @@ impl ControlPort for Port {
     }
 
     fn written(&mut self) -> Option<Option<Epoch>> {
+        stall(At::Pop);
         self.disk.written.try_recv().ok()
     }
 
     fn write(&mut self, ceiling: Epoch) {
+        stall(At::Push);
         // One write at a time is asked for, and the queue holds one.
         let _ = self.disk.writes.try_send(ceiling);
     }
@@ -245,6 +257,7 @@ impl ControlPort for Port {
     }
 
     fn direct(&mut self, directive: Directive) {
+        stall(At::Push);
         self.directed = true;
         let pushed = self.directives.push(directive);
         debug_assert!(pushed.is_ok(), "one directive is outstanding at most");
@@ -261,11 +274,11 @@ impl ControlPort for Port {
                 peers.dedup();
                 self.link.set_peers(&peers);
             }
-            Notice::Left => self.shared.end(EndReason::Left),
+            Notice::Left => self.shared.ending.end(EndReason::Left),
             Notice::Superseded { by } => {
                 let reason = EndReason::Superseded { by };
                 error!("{reason}");
-                self.shared.end(reason);
+                self.shared.ending.end(reason);
             }
         }
     }

@@ -9,6 +9,7 @@ use tracing::error;
 
 use crate::control::Disk;
 use crate::doorbell::Doorbell;
+use crate::stall::{At, heir, stall};
 use crate::state_dir::StateDir;
 
 /// Starts the thread; it ends when `Disk` is dropped, and the lock of `state` with it.
@@ -18,9 +19,12 @@ pub(crate) fn start(
 ) -> std::io::Result<(Disk, JoinHandle<()>)> {
     let (writes, to_write) = bounded(1);
     let (answers, written) = bounded(1);
-    let thread = std::thread::Builder::new()
-        .name("roundel-disk".to_owned())
-        .spawn(move || run(&state, &to_write, &answers, &control_bell))?;
+    let (name, inherit) = ("roundel-disk", heir("roundel-disk"));
+    let body = move || {
+        inherit();
+        run(&state, &to_write, &answers, &control_bell);
+    };
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body)?;
     Ok((Disk { writes, written }, thread))
 }
 
@@ -31,6 +35,7 @@ fn run(
     control_bell: &Doorbell,
 ) {
     while let Ok(ceiling) = to_write.recv() {
+        stall(At::Pop);
         let outcome = state.write(ceiling);
         if let Err(error) = &outcome {
             error!(
@@ -38,6 +43,7 @@ fn run(
                  fix: make room in the state directory"
             );
         }
+        stall(At::Push);
         if answers.send(outcome.is_ok().then_some(ceiling)).is_err() {
             return;
         }

@@ -22,12 +22,14 @@ use crate::builder::{Builder, DriveMode, JoinError};
 use crate::clock::Clock;
 use crate::control::{self, Control};
 use crate::disk;
-use crate::doorbell::{Bells, Doorbell};
+use crate::doorbell::{Bed, Bells, Doorbell};
+use crate::ending::EndReason;
 use crate::idle::Idle;
 use crate::node::{Drive, Facts, Node};
 use crate::placement::Place;
-use crate::publisher::{Publisher, Room};
-use crate::shared::{EndReason, Shared};
+use crate::publisher::Publisher;
+use crate::shared::Shared;
+use crate::stall::heir;
 use crate::state_dir::StateDir;
 use crate::trace_file::TraceFile;
 use crate::worker::{self, Worker};
@@ -114,8 +116,7 @@ struct Ends {
 struct NodeEnds {
     publisher: Publisher,
     stream: rtrb::Consumer<Delivery>,
-    bell: Doorbell,
-    waker: Waker,
+    bed: Bed,
     leaves: Sender<Instant>,
     disk: JoinHandle<()>,
 }
@@ -154,7 +155,7 @@ fn assemble(
     let half = ControlHalf::new(identity, start, params, now);
     let control = Control::new(half, control, clock);
     let drive = drive(builder, worker, control)?;
-    let NodeEnds { publisher, stream, bell, waker, leaves, disk } = node;
+    let NodeEnds { publisher, stream, bed, leaves, disk } = node;
     let (assembler, ready) = (Assembler::new(message_bytes_max), VecDeque::new());
     Ok(Node {
         facts,
@@ -162,8 +163,7 @@ fn assemble(
         stream,
         assembler,
         ready,
-        bell,
-        waker,
+        bed,
         leaves,
         control_bell,
         drive,
@@ -179,13 +179,13 @@ fn connect(
     state: StateDir,
     trace: Option<TraceFile>,
 ) -> Result<Ends, JoinError> {
-    let waker = || Waker::new().map_err(JoinError::Thread);
-    let (application, room) = (waker()?, waker()?);
+    let bed = || Waker::new().map(Bed::new).map_err(JoinError::Thread);
+    let (application, room) = (bed()?, bed()?);
     let bells = Bells {
         worker: Doorbell::new(opened.data.waker()),
         control: Doorbell::new(opened.control.waker()),
-        application: Doorbell::new(application.clone()),
-        room: Doorbell::new(room.clone()),
+        application: application.bell(),
+        room: room.bell(),
     };
     let shared = Arc::new(Shared::new(QUEUE_ENTRIES_MAX));
     let (directives_in, directives) = rtrb::RingBuffer::new(HANDOFFS_MAX);
@@ -197,7 +197,7 @@ fn connect(
     let publisher = Publisher {
         shared: Arc::clone(&shared),
         worker_bell: bells.worker.clone(),
-        room: Room { bell: bells.room.clone(), waker: room },
+        room,
         message_bytes_max: params.message_bytes,
         queue_bytes_max: QUEUE_BYTES_MAX,
         pad_packets: params.pad_packets,
@@ -213,15 +213,8 @@ fn connect(
         activity: worker::Activity::default(),
         has_left: false,
     };
-    let bell = bells.application.clone();
-    let node = NodeEnds {
-        publisher,
-        stream: stream_out,
-        bell,
-        waker: application,
-        leaves,
-        disk: disk_thread,
-    };
+    let node =
+        NodeEnds { publisher, stream: stream_out, bed: application, leaves, disk: disk_thread };
     let configured_peers = control_peers(builder);
     let mut link = opened.control;
     link.set_peers(&configured_peers);
@@ -237,6 +230,7 @@ fn connect(
         // Without a wish of the operator's, members of one host find each other.
         neighbours: opened.neighbours.filter(|_| builder.multicast_loop.is_none()),
         directed: false,
+        drained: false,
     };
     Ok(Ends { worker, control, node })
 }
@@ -252,33 +246,43 @@ fn drive(builder: &Builder, worker: Worker, control: Control) -> Result<Drive, J
         return Ok(Drive::Inline { worker: Box::new(worker), control: Box::new(control) });
     }
     let [data_place, control_place] = builder.placement.places();
-    let shared = control.shared();
-    let control = spawn("roundel-ctl", control_place, Arc::clone(&shared), || control.run())?;
-    let data = spawn("roundel-data", data_place, shared, || worker.run())?;
+    let end = |is_worker| End { shared: control.shared(), bells: control.bells(), is_worker };
+    let (control_end, data_end) = (end(false), end(true));
+    let control = spawn("roundel-ctl", control_place, control_end, || control.run())?;
+    let data = spawn("roundel-data", data_place, data_end, || worker.run())?;
     Ok(Drive::Threads { data, control })
 }
 
 fn spawn(
-    name: &str,
+    name: &'static str,
     place: Place,
-    shared: Arc<Shared>,
+    end: End,
     run: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, JoinError> {
+    let inherit = heir(name);
     let body = move || {
-        let _guard = EndOnPanic(shared);
+        let _end = end;
+        inherit();
         place.take();
         run();
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(JoinError::Thread)
 }
 
-/// A thread that ends by a panic takes its member with it, or the other would run on half dead.
-struct EndOnPanic(Arc<Shared>);
+/// The end of a thread, by a panic too, which takes its member with it: the other would run on half
+/// dead.
+struct End {
+    shared: Arc<Shared>,
+    bells: Bells,
+    is_worker: bool,
+}
 
-impl Drop for EndOnPanic {
+impl Drop for End {
     fn drop(&mut self) {
+        let ending = &self.shared.ending;
         if std::thread::panicking() {
-            self.0.end(EndReason::Panicked);
+            ending.end(EndReason::Panicked);
         }
+        ending.end_thread(self.is_worker, &self.bells);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,14 +11,15 @@ use roundel_ring::configuration::Configuration;
 use roundel_ring::delivery::{Assembler, Delivery, Message, MessageRef};
 use roundel_ring::id::{Incarnation, NodeId};
 use roundel_ring::service::Service;
-use roundel_transport::{Interface, IoInUse, Waker};
+use roundel_transport::{Interface, IoInUse};
 
 use crate::builder::Builder;
 use crate::control::Control;
-use crate::doorbell::Doorbell;
+use crate::doorbell::{Bed, Doorbell};
+use crate::ending::EndReason;
 use crate::publisher::{Publisher, TryPublishError};
 use crate::rotation::Rotations;
-use crate::shared::EndReason;
+use crate::stall::{At, stall};
 use crate::worker::Worker;
 
 /// What a member tells its application, in one order.
@@ -91,8 +91,8 @@ pub struct Node {
     pub(crate) assembler: Assembler,
     /// Events of the packet that was taken last.
     pub(crate) ready: VecDeque<Event>,
-    pub(crate) bell: Doorbell,
-    pub(crate) waker: Waker,
+    /// Where the application waits for events.
+    pub(crate) bed: Bed,
     pub(crate) leaves: Sender<Instant>,
     pub(crate) control_bell: Doorbell,
     pub(crate) drive: Drive,
@@ -181,7 +181,7 @@ impl Node {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            let Ok(delivery) = self.stream.pop() else { return Err(self.nothing_ready()) };
+            let Ok(delivery) = self.take() else { return Err(self.nothing_ready()) };
             if let Delivery::Configuration(configuration) = &delivery {
                 self.ready.push_back(Event::Configuration(configuration.clone()));
             }
@@ -214,7 +214,7 @@ impl Node {
             }
         }
         for _ in 0..packets {
-            let Ok(delivery) = self.stream.pop() else { break };
+            let Ok(delivery) = self.take() else { break };
             if let Delivery::Configuration(configuration) = &delivery {
                 events += 1;
                 each(EventRef::Configuration(configuration));
@@ -284,11 +284,7 @@ impl Node {
                 }
             }
         }
-        self.bell.prepare_sleep();
-        if self.stream.is_empty() && !self.has_ended() {
-            self.waker.wait(Some(timeout));
-        }
-        self.bell.awake();
+        self.bed.sleep(timeout, || !self.stream.is_empty() || self.has_ended());
     }
 
     /// What becomes readable when there are events, for a loop of the application's own.
@@ -296,16 +292,15 @@ impl Node {
     /// Before waiting for it: [`Node::arm`], and wait only if that says so.
     #[must_use]
     pub fn event_fd(&self) -> BorrowedFd<'_> {
-        self.waker.as_fd()
+        self.bed.waker().as_fd()
     }
 
     /// Makes [`Node::event_fd`] tell of the next event; false when there are events already, so
     /// that waiting would be wrong.
     #[must_use]
     pub fn arm(&mut self) -> bool {
-        self.waker.clear();
-        self.bell.prepare_sleep();
-        self.ready.is_empty() && self.stream.is_empty() && !self.has_ended()
+        let has_events = || !self.ready.is_empty() || !self.stream.is_empty();
+        self.bed.arm(|| has_events() || self.has_ended())
     }
 
     /// Does one bounded round of the member's work in the caller's thread; yields how much was
@@ -314,7 +309,7 @@ impl Node {
     pub fn poll(&mut self) -> usize {
         let Drive::Inline { worker, control } = &mut self.drive else { return 0 };
         let work = worker.cycle() + control.cycle_if_due(worker.seen_at());
-        if self.publisher.shared.stop.load(Ordering::Acquire) {
+        if self.publisher.shared.ending.is_stopping() {
             worker.finish();
             self.drive = Drive::Ended;
         }
@@ -338,13 +333,14 @@ impl Node {
     /// be received on. [`Node::leave`] does this and waits.
     pub fn begin_leave(&mut self, deadline: Duration) {
         let shared = &self.publisher.shared;
-        if shared.closed.swap(true, Ordering::AcqRel) {
+        if !shared.ending.close() {
             return;
         }
+        stall(At::Push);
         let _ = self.leaves.try_send(Instant::now() + deadline);
         // The worker takes it once it has taken every message before it: nobody waits here, where
         // nobody makes room by receiving.
-        shared.leave.store(true, Ordering::Release);
+        shared.commands.leave();
         self.publisher.worker_bell.ring();
         self.control_bell.ring();
     }
@@ -361,7 +357,7 @@ impl Node {
                 Err(TryRecvError::Ended(reason)) => return self.report(reason),
                 Err(TryRecvError::Empty) if Instant::now() > give_up => {
                     // A thread that does not end is left to itself: no leave lasts for ever.
-                    self.publisher.shared.end(EndReason::Panicked);
+                    self.publisher.shared.ending.end(EndReason::Panicked);
                     (self.drive, self.disk) = (Drive::Ended, None);
                     return self.report(EndReason::Panicked);
                 }
@@ -379,7 +375,7 @@ impl Node {
         if let Some(disk) = self.disk.take() {
             panicked |= disk.join().is_err();
         }
-        let undelivered = self.publisher.shared.undelivered.load(Ordering::Acquire);
+        let undelivered = self.publisher.shared.ending.undelivered();
         let reason = if panicked { EndReason::Panicked } else { reason };
         LeaveReport { reason, undelivered }
     }
@@ -387,10 +383,7 @@ impl Node {
     /// The member has ended, and the worker has written its last event.
     fn has_ended(&self) -> bool {
         match &self.drive {
-            Drive::Threads { data, control } => {
-                data.is_finished() && (self.publisher.shared.stop.load(Ordering::Acquire))
-                    || data.is_finished() && control.is_finished()
-            }
+            Drive::Threads { .. } => self.publisher.shared.ending.has_worker_ended(),
             Drive::Inline { .. } => false,
             Drive::Ended => true,
         }
@@ -407,13 +400,18 @@ impl Node {
         }
     }
 
+    fn take(&mut self) -> Result<Delivery, rtrb::PopError> {
+        stall(At::Pop);
+        self.stream.pop()
+    }
+
     fn stream_has_room(&self) -> bool {
         self.stream.slots() < self.stream.buffer().capacity()
     }
 
     fn nothing_ready(&self) -> TryRecvError {
         if self.ready.is_empty() && self.has_ended() && self.stream.is_empty() {
-            let reason = self.publisher.shared.ended.load().unwrap_or(EndReason::Panicked);
+            let reason = self.publisher.shared.ending.reason().unwrap_or(EndReason::Panicked);
             TryRecvError::Ended(reason)
         } else {
             TryRecvError::Empty
@@ -423,9 +421,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let shared = &self.publisher.shared;
-        shared.closed.store(true, Ordering::Release);
-        shared.abandoned.store(true, Ordering::Release);
+        self.publisher.shared.ending.abandon();
         self.control_bell.ring();
     }
 }

@@ -1,6 +1,8 @@
 //! The real worker and control, driven by hand over links in memory: the order in which members
 //! run, pauses, crashes and the faults of the links come from a seed; the traces are judged.
 
+mod stalls;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -146,23 +148,22 @@ impl Cluster {
         }
         false
     }
+}
 
-    fn histories(&self) -> Vec<History> {
-        let mut histories: Vec<History> =
-            self.traces.iter().flat_map(|trace| read_trace(trace)).collect();
-        // A later life of the same member tells that the one before has failed.
-        histories.sort_by_key(|history| (history.node, history.incarnation));
-        for at in 1..histories.len() {
-            let (before, after) = histories.split_at_mut(at);
-            let (Some(before), Some(after)) = (before.last_mut(), after.first()) else { break };
-            let failed = before.entries.last().is_some_and(|e| e.event == TraceEvent::Fail);
-            if before.node == after.node && !failed {
-                let time = before.entries.last().map_or(Time::ZERO, |entry| entry.time);
-                before.entries.push(Entry { time, event: TraceEvent::Fail });
-            }
+fn histories_of(traces: &[PathBuf]) -> Vec<History> {
+    let mut histories: Vec<History> = traces.iter().flat_map(|trace| read_trace(trace)).collect();
+    // A later life of the same member tells that the one before has failed.
+    histories.sort_by_key(|history| (history.node, history.incarnation));
+    for at in 1..histories.len() {
+        let (before, after) = histories.split_at_mut(at);
+        let (Some(before), Some(after)) = (before.last_mut(), after.first()) else { break };
+        let failed = before.entries.last().is_some_and(|e| e.event == TraceEvent::Fail);
+        if before.node == after.node && !failed {
+            let time = before.entries.last().map_or(Time::ZERO, |entry| entry.time);
+            before.entries.push(Entry { time, event: TraceEvent::Fail });
         }
-        histories
     }
+    histories
 }
 
 fn read_trace(path: &Path) -> Vec<History> {
@@ -179,7 +180,7 @@ fn members_driven_by_hand_obey_extended_virtual_synchrony() {
         let mut cluster = Cluster::new(2 + usize::try_from(seed).unwrap() % 4, seed);
         cluster.chaos(Duration::from_millis(1_500));
         assert!(cluster.heal(), "seed {seed}: not one quiet ring in time");
-        let histories = cluster.histories();
+        let histories = histories_of(&cluster.traces);
         let verdict = check(&histories, Options { quiescent: true });
         let violations: Vec<_> = verdict.violations().take(3).collect();
         assert!(violations.is_empty(), "seed {seed}: {violations:?}");

@@ -21,9 +21,11 @@ use std::net::SocketAddrV4;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::doorbell::Bells;
+use crate::ending::EndReason;
 use crate::idle::{Idle, IdleStep};
 use crate::rotation::TokenWatch;
-use crate::shared::{EndReason, LINK_NAMES, Shared};
+use crate::shared::{LINK_NAMES, Shared};
+use crate::stall::{At, stall};
 use crate::trace_file::TraceFile;
 
 /// How often the counters are published while there is traffic.
@@ -143,7 +145,7 @@ impl Worker {
 
     /// The thread: cycles until it is told to stop.
     pub(crate) fn run(mut self) {
-        while !self.port.shared.stop.load(Ordering::Acquire) {
+        while !self.port.shared.ending.is_stopping() {
             if self.cycle() == 0 {
                 self.rest();
             }
@@ -156,16 +158,12 @@ impl Worker {
         let (instant, now) = self.clock.now();
         self.look_for_drops(instant);
         self.publish_counters(instant);
-        let mut unread = 0;
-        while let Some((_, messages)) = self.port.shared.published.pop() {
-            unread += u64::from(messages.count());
-        }
-        let undelivered = self.half.undelivered() + unread;
-        self.port.shared.undelivered.store(undelivered, Ordering::Release);
+        let undelivered = self.half.undelivered() + self.port.shared.commands.seal();
+        self.port.shared.ending.note_undelivered(undelivered);
         if let Some(trace) = &mut self.port.trace
             && trace.finish(now).is_err()
         {
-            self.port.shared.end(EndReason::TraceFailed);
+            self.port.shared.ending.end(EndReason::TraceFailed);
         }
         self.port.bells.application.ring();
         self.port.bells.room.ring();
@@ -189,6 +187,7 @@ impl Worker {
 
     fn sleep(&mut self, now: Instant) {
         if let Some(left) = self.prepare_sleep(now) {
+            stall(At::Sleep);
             self.port.link.wait(Some(left));
         }
         self.port.bells.worker.awake();
@@ -201,8 +200,9 @@ impl Worker {
         if self.port.has_input(&self.half) {
             return None;
         }
-        // The application reads without a bell while its queue is not empty.
-        let most = if self.port.stream.is_full() { FULL_STREAM_POLL } else { SLEEP_MAX };
+        // The application rings no bell when it makes room. Whether there is room by now is not the
+        // question: the last cycle may have kept something back.
+        let most = if self.full_since.is_some() { FULL_STREAM_POLL } else { SLEEP_MAX };
         Some(self.time_left().map_or(most, |left| left.min(most)))
     }
 
@@ -272,7 +272,7 @@ impl Worker {
 
     #[cfg(test)]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.half.ordering().is_quiet() && self.port.shared.published.is_empty()
+        self.half.ordering().is_quiet() && self.port.shared.commands.is_empty()
     }
 
     /// In unicast mode data goes to the members of the running ring; batches fill its packets.
@@ -297,7 +297,7 @@ impl Worker {
         if let SlowConsumer::Evict(after) = self.slow_consumer
             && now.saturating_duration_since(since) > after
         {
-            self.port.shared.give_up(EndReason::Evicted);
+            self.port.shared.ending.give_up(EndReason::Evicted);
             self.port.bells.control.ring();
         }
     }
@@ -316,10 +316,9 @@ pub(crate) const fn token_address(endpoint: Endpoint) -> SocketAddrV4 {
 
 impl Port {
     fn has_input(&self, half: &DataHalf) -> bool {
-        let leaves = !self.has_left && self.shared.leave.load(Ordering::Acquire);
-        let command = leaves || !self.shared.published.is_empty();
-        let command = command && half.ordering().has_room();
-        command || !self.directives.is_empty() || self.shared.stop.load(Ordering::Acquire)
+        let Shared { commands, ending, .. } = &*self.shared;
+        let command = commands.is_waiting(self.has_left) && half.ordering().has_room();
+        command || !self.directives.is_empty() || ending.is_stopping()
     }
 
     fn ring_bells(&mut self) {
@@ -340,6 +339,7 @@ impl Port {
 
 impl DataPort for Port {
     fn directive(&mut self) -> Option<Directive> {
+        stall(At::Pop);
         self.directives.pop().ok()
     }
 
@@ -352,22 +352,16 @@ impl DataPort for Port {
     }
 
     fn command(&mut self) -> Option<Command> {
-        // Before the queue: what it still holds was accepted before the leave.
-        let leaves = !self.has_left && self.shared.leave.load(Ordering::Acquire);
-        let Some((service, messages)) = self.shared.published.pop() else {
-            self.has_left |= leaves;
-            return leaves.then_some(Command::Leave);
-        };
-        self.activity.took_commands = true;
-        self.shared.published_bytes.fetch_sub(messages.body_bytes(), Ordering::Relaxed);
-        Some(Command::Publish { service, messages })
+        let command = self.shared.commands.take(&mut self.has_left);
+        self.activity.took_commands |= matches!(command, Some(Command::Publish { .. }));
+        command
     }
 
     fn record(&mut self, entries: Vec<Entry>) {
         if let Some(trace) = &mut self.trace
             && trace.write(&entries).is_err()
         {
-            self.shared.give_up(EndReason::TraceFailed);
+            self.shared.ending.give_up(EndReason::TraceFailed);
             self.bells.control.ring();
         }
     }
@@ -387,6 +381,7 @@ impl DataPort for Port {
     }
 
     fn deliver(&mut self, delivery: Delivery) {
+        stall(At::Push);
         self.activity.delivered = true;
         let pushed = self.stream.push(delivery);
         debug_assert!(pushed.is_ok(), "room was asked for");
@@ -397,6 +392,7 @@ impl DataPort for Port {
     }
 
     fn report(&mut self, report: Report) {
+        stall(At::Push);
         self.activity.reported = true;
         let pushed = self.reports.push(report);
         debug_assert!(pushed.is_ok(), "room was asked for");

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use roundel::{
     BatchError, Builder, Configuration, ConfigurationKind, DriveMode, EndReason, Event, Node,
     Params, Service, SlowConsumer, TryPublishError, TryRecvError, Wanted,
@@ -327,5 +328,29 @@ fn a_batch_ends_at_the_queues_bounds() {
         });
         assert!(batch.is_empty());
         let _ = node.leave(Duration::from_secs(1));
+    }
+}
+
+/// A loop of the application's own sleeps on the descriptor alone, so the end must tell there too.
+#[test]
+fn the_end_wakes_a_loop_that_waits_for_events_alone() {
+    let state = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let mut node = join(&cluster(&format!("end-{round}")), state.path(), 38);
+        receive(&mut node, |event| is_ring_of(event, 1));
+        node.begin_leave(Duration::from_secs(2));
+        let reason = loop {
+            match node.try_recv() {
+                Ok(_) => {}
+                Err(TryRecvError::Ended(reason)) => break reason,
+                Err(TryRecvError::Empty) if node.arm() => {
+                    let mut fds = [PollFd::new(node.event_fd(), PollFlags::POLLIN)];
+                    let patience = PollTimeout::try_from(PATIENCE).unwrap();
+                    assert_eq!(poll(&mut fds, patience), Ok(1), "round {round}: slept through it");
+                }
+                Err(TryRecvError::Empty) => {}
+            }
+        };
+        assert_eq!(reason, EndReason::Left);
     }
 }

@@ -1,4 +1,4 @@
-//! The patches with which the tests of the ring are tested: each must still fit the source.
+//! The patches with which tests are tested: each must still fit the source.
 
 use std::{
     fs, io,
