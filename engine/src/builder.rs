@@ -94,6 +94,7 @@ pub struct Builder {
     pub(crate) trace: Option<PathBuf>,
     pub(crate) slow_consumer: SlowConsumer,
     pub(crate) mtu_bytes: Option<usize>,
+    pub(crate) receive_buffer_bytes: Option<usize>,
     pub(crate) drive: DriveMode,
     pub(crate) params: Params,
 }
@@ -119,6 +120,7 @@ impl Builder {
             trace: None,
             slow_consumer: SlowConsumer::Hold,
             mtu_bytes: None,
+            receive_buffer_bytes: None,
             drive: DriveMode::Threads,
             params: Params::default(),
         }
@@ -277,6 +279,14 @@ impl Builder {
         self
     }
 
+    /// Room of the sockets for data and tokens; default as much as the kernel gives. Flow control
+    /// keeps to what the kernel gave; what it drops all the same is sent again.
+    #[must_use]
+    pub const fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer_bytes = Some(bytes);
+        self
+    }
+
     /// Who does the member's work.
     #[must_use]
     pub const fn drive(mut self, drive: DriveMode) -> Self {
@@ -336,6 +346,9 @@ impl Builder {
         settings.busy_poll = self.busy_poll;
         settings.gso = self.gso;
         settings.gro = self.gso;
+        if let Some(bytes) = self.receive_buffer_bytes {
+            settings.receive_buffer_bytes = bytes;
+        }
         settings
     }
 }

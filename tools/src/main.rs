@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod cat;
+mod chaos;
 mod check;
 mod demo;
 mod doctor;
@@ -11,6 +12,7 @@ mod order;
 mod output;
 mod sim;
 mod stop;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Cat(Box<cat::Args>),
+    Chaos(chaos::Args),
+    ChaosMember(Box<chaos::member::Args>),
     Check(check::Args),
     Demo(demo::Args),
     DemoMember(Box<demo::member::Args>),
@@ -37,6 +41,8 @@ enum Command {
 fn main() -> ExitCode {
     match roundel::options::parse::<Cli>().command {
         Command::Cat(args) => cat::run(&args).into(),
+        Command::Chaos(args) => chaos::run(&args).into(),
+        Command::ChaosMember(args) => chaos::member::run(&args).into(),
         Command::Check(args) => check::run(&args).into(),
         Command::Demo(args) => demo::run(&args).into(),
         Command::DemoMember(args) => demo::member::run(&args).into(),

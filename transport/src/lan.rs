@@ -4,6 +4,9 @@
 //! For tests and measurements on one machine. Needs root, iproute2 and nftables; [`missing`] says
 //! what is not there.
 
+mod detour;
+mod faults;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -16,7 +19,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use thiserror::Error;
 
+pub use crate::impair::{Faults, FaultsHit};
 use crate::raw::RawProtocol;
+pub use detour::Detour;
+pub use faults::Drops;
 
 /// Every namespace's name begins so; the process that made it comes next.
 const PREFIX: &str = "roundel-net-";
@@ -54,6 +60,14 @@ pub enum LanError {
         answer: String,
         /// What it was to do.
         told: String,
+    },
+    /// The system refuses what is done without a tool.
+    #[error("{what}: {error}; fix: run as root, with CAP_SYS_ADMIN and CAP_NET_RAW in a container")]
+    System {
+        /// What was tried.
+        what: String,
+        /// Why not.
+        error: std::io::Error,
     },
 }
 
@@ -305,10 +319,15 @@ fn nft(namespace: &str, rules: &str) -> Result<(), LanError> {
     feed("nft", command, rules)
 }
 
-fn feed(tool: &str, mut command: Command, lines: &str) -> Result<(), LanError> {
+fn feed(tool: &str, command: Command, lines: &str) -> Result<(), LanError> {
+    ask(tool, command, lines).map(|_| ())
+}
+
+/// The same, with what the tool says.
+fn ask(tool: &str, mut command: Command, lines: &str) -> Result<String, LanError> {
     let tool = tool.to_owned();
     let start = |error| LanError::Start { tool: tool.clone(), error };
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(start)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A command that ends early says why on stderr.
@@ -316,7 +335,7 @@ fn feed(tool: &str, mut command: Command, lines: &str) -> Result<(), LanError> {
     }
     let output = child.wait_with_output().map_err(start)?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let answer = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
     Err(LanError::Refused { tool, answer, told: lines.trim_end().to_owned() })

@@ -82,6 +82,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "quick",
     "rate",
     "receive",
+    "receive-buffer",
     "runs",
     "seed",
     "senders",

@@ -1,14 +1,15 @@
 //! The members' histories, judged while they are quiet.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use roundel::ConfigurationKind;
 use roundel_ring::sim::check::parse::parse;
 use roundel_ring::sim::check::{Options, Verdict, check};
-use roundel_ring::trace::{Entry, Event, History, write_line};
+use roundel_ring::trace::{Event, History};
+
+use crate::traces::end_killed;
 
 /// How long no member may write before its histories count as one cut.
 const QUIET: Duration = Duration::from_millis(200);
@@ -36,7 +37,7 @@ pub(super) struct Judged {
 /// the histories show them at rest in one configuration, too, is "eventually" asked for.
 pub(super) fn judge(traces: &[Trace], settled: bool) -> Result<Judged, String> {
     for trace in traces.iter().filter(|trace| trace.is_killed) {
-        end_killed(trace)?;
+        end_killed(&trace.path)?;
     }
     let since = Instant::now();
     loop {
@@ -110,22 +111,6 @@ fn parse_all(traces: &[Trace], files: &[Vec<u8>]) -> Result<Vec<History>, String
     Ok(histories)
 }
 
-/// Ends the history of a killed member: a torn last line goes, and a `fail` comes.
-fn end_killed(trace: &Trace) -> Result<(), String> {
-    let mut bytes = fs::read(&trace.path).map_err(|error| failed(trace, &error))?;
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    bytes.truncate(whole);
-    let histories = parse(&bytes).map_err(|error| failed(trace, &error))?;
-    let Some(history) = histories.last() else { return Ok(()) };
-    let Some(last) = history.entries.last() else { return Ok(()) };
-    if last.event != Event::Fail {
-        let fail = Entry { time: last.time, event: Event::Fail };
-        write_line(&mut bytes, history.node, history.incarnation, &fail);
-    }
-    let written: io::Result<()> = fs::write(&trace.path, bytes);
-    written.map_err(|error| failed(trace, &error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,20 +134,5 @@ mod tests {
         assert!(are_in_one_configuration(&[one.clone(), two.clone(), dead]));
         assert!(!are_in_one_configuration(&[one, two, behind]));
         assert!(!are_in_one_configuration(&[]));
-    }
-
-    #[test]
-    fn a_killed_history_loses_its_torn_line_and_gets_an_end() {
-        let directory = tempfile::tempdir().unwrap();
-        let trace = Trace { path: directory.path().join("1.1.jsonl"), is_killed: true };
-        let line = r#"{"node":1,"incarnation":1,"t":5,"ev":"submit","msg":"1.1.1"}"#;
-        fs::write(&trace.path, format!("{line}\n{{\"node\":1,\"inc")).unwrap();
-        for _ in 0..2 {
-            end_killed(&trace).unwrap();
-            let text = fs::read_to_string(&trace.path).unwrap();
-            let lines: Vec<&str> = text.lines().collect();
-            assert_eq!((lines.len(), lines[0]), (2, line));
-            assert!(lines[1].contains(r#""t":5,"ev":"fail""#), "{text}");
-        }
     }
 }
