@@ -11,7 +11,7 @@ const CHUNKS_MAX: usize = 1024;
 
 /// Chunks that packets are packed into side by side. A chunk is used again once every packet in
 /// it was dropped, so a steady stream of packets allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Arena {
     current: BytesMut,
     /// Chunks with packets still alive, oldest first.

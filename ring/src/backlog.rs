@@ -26,7 +26,7 @@ pub enum Refused {
     Closed(Messages),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Pending {
     /// Of the first message.
     counter: u64,
@@ -35,7 +35,7 @@ struct Pending {
 }
 
 /// Accepted messages, oldest first.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Backlog {
     queue: VecDeque<Pending>,
     /// Bytes of bodies that `queue` fills.

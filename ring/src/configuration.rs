@@ -26,7 +26,7 @@ impl ConfigurationKind {
 }
 
 /// A configuration change message, one event of the delivery stream.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Configuration {
     /// Regular or transitional.
     pub kind: ConfigurationKind,

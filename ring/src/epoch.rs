@@ -10,7 +10,7 @@ use crate::id::{Epoch, Incarnation};
 const RESERVE: u64 = 1024;
 
 /// The epochs a member has seen and may use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct EpochLedger {
     /// Highest epoch ever seen in a commit token, used, or taken at the start.
     highest: Epoch,

@@ -21,7 +21,7 @@ use crate::seq::Seq;
 use crate::slots::SlotMap;
 
 /// What control tells the worker. Each has one answer.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub enum Directive {
     /// Stop: answer [`Report::Frozen`] and change nothing from then on.
     Freeze {
@@ -40,7 +40,7 @@ pub enum Directive {
 
 /// What recovering the installed ring on a new one takes (EVS steps 4 to 6), from which control
 /// makes the [`Recovery`] with all its memory.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Recover {
     /// The new ring.
     pub roster: Arc<Roster>,
@@ -60,7 +60,7 @@ pub struct Recover {
 }
 
 /// What the worker tells control.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub enum Report {
     /// Answers [`Directive::Freeze`].
     Frozen(Frozen),
@@ -98,7 +98,7 @@ pub enum Report {
 }
 
 /// A member's data path at the moment it stopped: the content of its commit-token entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Frozen {
     /// The ring named by the [`Directive::Freeze`] that this answers.
     pub asked: RingId,

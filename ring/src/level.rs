@@ -7,7 +7,7 @@
 const PART_MAX: usize = 4;
 
 /// Levels the lengths of bodies, one after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 pub(crate) struct Level {
     /// The length that bodies are padded to.
     bytes: usize,

@@ -19,7 +19,7 @@ const FACTOR: u32 = 4;
 const STRETCH_MAX: u32 = 6;
 
 /// The slowest round trip, or own delay, of the last few seconds.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Pace {
     since: Time,
     current: Duration,

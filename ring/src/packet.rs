@@ -8,7 +8,7 @@ use crate::service::Service;
 use crate::wire::Malformed;
 
 /// Which piece of a fragmented message a packet carries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fragment {
     /// More follow.
     First,
@@ -38,7 +38,7 @@ impl Fragment {
 }
 
 /// What the body of a packet holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Content {
     /// Whole messages, each behind its 16-bit length; then perhaps zeroes, up to a quarter of the
     /// body, that make frames in a row equally long.
@@ -51,7 +51,7 @@ pub enum Content {
 }
 
 /// A packet as the window keeps it. All messages of a packet share one service.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Packet {
     /// Who numbered it.
     pub originator: NodeId,

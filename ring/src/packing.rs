@@ -8,7 +8,7 @@ use crate::level::Level;
 use crate::packet::{MESSAGE_PREFIX_BYTES, split_message};
 
 /// Whole messages side by side, each behind its 16-bit length: the body of a packet.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Packed {
     /// At least one.
     count: u16,
@@ -66,7 +66,7 @@ impl Packed {
 }
 
 /// What is published at once: one message, or some of one service.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Messages {
     /// One message of any size.
     One(Bytes),

@@ -10,7 +10,7 @@ const CALM_VISITS: u32 = 32;
 /// Packets that fit a member's receive buffer between two of its token visits: it reads all that
 /// came before it handles the token. Halved when the kernel has dropped some all the same, and
 /// slowly grown again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ReceiveWindow {
     packets_max: u32,
     packets: u32,

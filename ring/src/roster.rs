@@ -8,7 +8,7 @@ use crate::wire::MEMBERS_MAX;
 
 /// Where a member receives unicast frames. Told by the member itself in its joins; nobody
 /// computes a peer's ports.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Endpoint {
     /// Its IPv4 address.
     pub address: Ipv4Addr,
@@ -19,7 +19,7 @@ pub struct Endpoint {
 }
 
 /// One member of a ring, in one life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Member {
     /// Who.
     pub id: NodeId,
@@ -30,7 +30,7 @@ pub struct Member {
 }
 
 /// The fixed facts of one ring: one ring id, one member list.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Roster {
     /// The ring.
     pub ring: RingId,
@@ -103,7 +103,7 @@ impl Roster {
 }
 
 /// A set of members of one ring, by their place in its roster.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct MemberMask(pub u128);
 
 const _: () = assert!(MEMBERS_MAX <= 128, "a mask has a bit for every member");

@@ -20,7 +20,7 @@ pub enum Slot {
 }
 
 /// The slots of one new ring, as one member sees them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SlotMap {
     /// K: the new ring's packets are numbered from the next.
     pub install_point: Seq,

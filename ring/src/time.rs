@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A point on the member's own monotonic clock, in nanoseconds from an arbitrary origin.
 /// Points of two members are never compared.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Time {
     ns: u64,
 }
@@ -29,6 +29,14 @@ impl Time {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.ns.saturating_sub(earlier.ns))
+    }
+}
+
+impl std::hash::Hash for Time {
+    /// As a signed number, which nothing else in a member is: a hasher that compares what members
+    /// are at different times knows points in time by it, and counts them from now.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_i64(self.ns.cast_signed());
     }
 }
 

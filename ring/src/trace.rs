@@ -14,7 +14,7 @@ use crate::service::Service;
 use crate::time::Time;
 
 /// What happened at one member, in the order of its one thread of control (EVS 1.2).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Event {
     /// A configuration change was delivered.
     Configuration(Configuration),
@@ -88,7 +88,7 @@ impl History {
 
 /// The content hash of histories: FNV-1a over the payload, fed in pieces so that a fragmented
 /// message needs no second copy.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ContentHash(u64);
 
 impl Default for ContentHash {

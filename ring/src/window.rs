@@ -7,7 +7,7 @@ use crate::seq::Seq;
 /// Slots by seq, a power of two of them.
 ///
 /// `released < aru + 1`, `aru ≤ highest ≤ ceiling`; slots in (`released`, `aru`] are all held.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Window {
     slots: Box<[Option<Packet>]>,
     released: Seq,

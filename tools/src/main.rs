@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod doctor;
 mod exit;
+mod explore;
 mod log;
 mod order;
 mod output;
@@ -35,6 +36,7 @@ enum Command {
     Demo(demo::Args),
     DemoMember(Box<demo::member::Args>),
     Doctor(Box<doctor::Args>),
+    Explore(explore::Args),
     Sim(sim::Args),
 }
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args).into(),
         Command::DemoMember(args) => demo::member::run(&args).into(),
         Command::Doctor(args) => doctor::run(&args).into(),
+        Command::Explore(args) => explore::run(&args).into(),
         Command::Sim(args) => sim::run(&args).into(),
     }
 }

@@ -51,13 +51,17 @@ pub const KNOWN_NAMES: &[&str] = &[
     "json",
     "log",
     "verbose",
-    // roundel cat, demo, sim, check, doctor.
+    // roundel cat, demo, sim, explore, check, doctor.
     "deliver-only",
+    "kinds",
     "linger",
+    "messages",
     "nodes",
     "not-quiescent",
     "pace",
+    "path",
     "profile",
+    "scenario",
     "seconds",
     "seeds",
     "service",
@@ -65,6 +69,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "trace-dir",
     "until-total",
     "wait-members",
+    "within",
     // roundel daemon, pub, sub, members, groups, status, chat.
     "count",
     "daemon",

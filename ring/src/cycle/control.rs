@@ -1,5 +1,7 @@
 //! The control half's cycle.
 
+use std::hash::{Hash, Hasher};
+
 use crate::epoch::Start;
 use crate::handoff::{Directive, Report};
 use crate::id::Epoch;
@@ -31,7 +33,7 @@ pub trait ControlPort {
 const FRAMES_PER_CYCLE_MAX: usize = 256;
 
 /// The control half of a member: the membership machine and the order of its work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ControlHalf {
     membership: Membership,
     frame: Vec<u8>,
@@ -39,6 +41,14 @@ pub struct ControlHalf {
     cycled_at: Time,
     /// Standing still for longer than this makes queued frames worthless.
     stall: std::time::Duration,
+}
+
+/// Of two equal ones the same inputs make the same outputs.
+impl Hash for ControlHalf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { membership, frame: _, cycled_at, stall: _ } = self;
+        (membership, cycled_at).hash(state);
+    }
 }
 
 impl ControlHalf {

@@ -1,5 +1,7 @@
 //! The data half's cycle: the one page to read first.
 
+use std::hash::{Hash, Hasher};
+
 use bytes::Bytes;
 
 use crate::backlog::Refused;
@@ -13,7 +15,7 @@ use crate::time::Time;
 use crate::trace;
 
 /// What the application asks of the data half.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Command {
     /// Order one or more messages.
     Publish {
@@ -58,12 +60,20 @@ const FRAMES_PER_CYCLE_MAX: usize = 1024;
 const COMMANDS_PER_CYCLE_MAX: usize = 1024;
 
 /// The data half of a member: the ordering machine and the order of its work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DataHalf {
     ordering: Ordering,
     head: Vec<u8>,
     /// Messages that came after the leave.
     refused: u64,
+}
+
+/// Of two equal ones the same inputs make the same outputs.
+impl Hash for DataHalf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { ordering, head: _, refused: _ } = self;
+        ordering.hash(state);
+    }
 }
 
 impl DataHalf {

@@ -11,7 +11,7 @@ use crate::wire::MEMBERS_MAX;
 use crate::wire::join::Join;
 
 /// A membership being formed.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) struct Gather {
     pub(super) since: Time,
     me: NodeId,
@@ -35,7 +35,7 @@ pub(super) struct Gather {
 const ROUNDS_UNPROPOSED_MAX: u32 = 3;
 
 /// What somebody's last join said.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Heard {
     at: Time,
     member: Member,

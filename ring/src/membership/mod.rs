@@ -2,6 +2,7 @@
 
 mod commit;
 mod gather;
+mod identical;
 mod joins;
 mod peers;
 mod plan;
@@ -29,7 +30,7 @@ pub use reason::GatherReason;
 use worker::Worker;
 
 /// Where a frame of the control half goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ControlDestination {
     /// To all members, on the control group.
     Group,
@@ -53,7 +54,7 @@ pub enum Notice {
     },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 enum State {
     /// The installed ring runs.
     Operational,
@@ -67,7 +68,7 @@ enum State {
     Ended,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Outgoing {
     to: ControlDestination,
     frame: Vec<u8>,
@@ -78,7 +79,7 @@ struct Outgoing {
 /// Getters: [`Membership::installed`], [`Membership::ignored`], … Inputs: `handle_*` take frames,
 /// reports, storage answers and time. Commands: [`Membership::leave`]. Outputs: `poll_*`, to be
 /// drained after every input.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Membership {
     identity: Identity,
     params: Params,

@@ -14,7 +14,7 @@ const PEERS_MAX: usize = 4 * MEMBERS_MAX;
 const HOLD_DOWN_MAX: u32 = 64;
 
 /// Another member, as far as its beacons and joins tell.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 struct Peer {
     incarnation: Incarnation,
     heard_at: Time,
@@ -24,14 +24,14 @@ struct Peer {
 }
 
 /// Somebody excluded while alive: its frames open no gather for a while, doubling each time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 struct HoldDown {
     until: Time,
     timeouts: u32,
 }
 
 /// All peers, bounded.
-#[derive(Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub(super) struct Peers {
     by_id: BTreeMap<NodeId, Peer>,
 }

@@ -9,7 +9,7 @@ use crate::wire::ClusterTag;
 use crate::wire::commit::{Commit, Entry};
 
 /// A proposed ring, as one of its members sees it.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) struct Proposal {
     pub(super) roster: Arc<Roster>,
     /// My place in ring order.
@@ -28,7 +28,7 @@ pub(super) struct Proposal {
 }
 
 /// How far this member is with a proposed ring.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) enum Step {
     /// My entry is written and on its way (at the representative: not before its epoch is
     /// durable).

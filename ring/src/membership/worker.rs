@@ -6,7 +6,7 @@ use crate::id::{NodeId, RingId};
 use crate::time::Time;
 
 /// The worker, by its last answer. At most one directive is outstanding.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) enum Worker {
     /// Runs the installed ring.
     Running,

@@ -3,6 +3,7 @@
 
 mod deliver;
 mod frames;
+mod identical;
 mod install;
 mod recover;
 mod requests;
@@ -68,7 +69,7 @@ pub struct DataTransmit {
     pub body: Bytes,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 enum Outgoing {
     Data(Data),
     /// The running ring's token, as its rotation keeps it.
@@ -77,7 +78,7 @@ enum Outgoing {
 }
 
 /// The installed ring: its configuration is in force.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Installed {
     ring: Ring,
     /// Written to the delivery stream up to here.
@@ -89,7 +90,7 @@ struct Installed {
 }
 
 /// What the token does.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 enum Phase {
     /// The installed ring has one member and no token.
     Alone,
@@ -106,7 +107,7 @@ enum Phase {
 /// Getters: [`Ordering::installed`], [`Ordering::counters`], … Inputs: `handle_*` take frames,
 /// directives and time. Commands: [`Ordering::submit`], [`Ordering::close`],
 /// [`Ordering::advance`]. Outputs: `poll_*`, to be drained after every input or batch of inputs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ordering {
     identity: Identity,
     params: Params,
@@ -132,6 +133,7 @@ pub struct Ordering {
 }
 
 /// Memory that a token visit uses over and over; what is in it between two visits means nothing.
+#[derive(Clone)]
 struct Scratch {
     token: Token,
     /// Packets of this visit that leave after the token.
@@ -169,7 +171,7 @@ pub(crate) fn receive_packets(params: &Params) -> u32 {
     params.receive_packets.min(params.global_packets.saturating_mul(2))
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct TraceLog {
     entries: Vec<trace::Entry>,
     /// Running hashes of partial messages, over the installed ring's roster.

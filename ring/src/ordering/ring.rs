@@ -16,7 +16,7 @@ use crate::window::{self, Inserted, Window};
 use crate::wire::token::{Promise, Token};
 
 /// A ring: its members, its packets, and where its token is.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) struct Ring {
     pub(super) roster: Arc<Roster>,
     /// My place in ring order.
@@ -71,7 +71,7 @@ impl Ring {
 const PATIENCE_MIN: Duration = Duration::from_micros(200);
 
 /// The token's way past this member.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) struct Rotation {
     /// The hop that the next token for me carries.
     pub(super) next_hop: u64,
@@ -114,7 +114,7 @@ pub(super) struct Rotation {
 }
 
 /// Where the token is, as far as I know.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) enum Place {
     /// Somewhere else, and I saw that it came further than my successor, or never had it.
     Away,
@@ -201,7 +201,7 @@ impl Rotation {
 
 /// A ring that is adopted but not installed, and what is recovered on it. Control makes it with
 /// all its memory; the worker gives it back for freeing.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Recovery {
     pub(super) ring: Ring,
     pub(super) slots: SlotMap,

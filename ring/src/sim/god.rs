@@ -1,6 +1,7 @@
 //! God's view: invariants that no single member and no trace can show, asserted at each step.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,7 +31,7 @@ pub(super) struct Violated {
 type Life1 = (NodeId, Incarnation);
 
 /// What was seen of all members together.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct God {
     members: BTreeMap<RingId, Arc<[NodeId]>>,
     incarnations: BTreeMap<RingId, Vec<Life1>>,
@@ -255,6 +256,15 @@ impl God {
             })?;
         }
         Ok(())
+    }
+}
+
+/// What it has seen, not how often it looked.
+impl Hash for God {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { members, incarnations, adopted, tokens, held, originated, obliged, judged: _ } =
+            self;
+        (members, incarnations, adopted, tokens, held, originated, obliged).hash(state);
     }
 }
 

@@ -5,6 +5,7 @@
 //! fault. The members run the very cycles that the engine's threads run.
 
 pub mod check;
+pub mod explore;
 
 mod buffer;
 mod demands;

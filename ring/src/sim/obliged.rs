@@ -12,7 +12,7 @@ use crate::ordering::Ordering;
 use crate::wire::token::Token;
 
 /// One recovery.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 struct Attempt {
     /// What it forms.
     forms: RingId,
@@ -21,14 +21,14 @@ struct Attempt {
 }
 
 /// What a member was seen to owe in an attempt.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Seen {
     obligations: BTreeSet<NodeId>,
     acknowledged: bool,
 }
 
 /// The obligation sets of every attempt.
-#[derive(Default, Debug)]
+#[derive(Clone, Hash, Default, Debug)]
 pub(super) struct Obliged {
     attempts: BTreeMap<Attempt, BTreeMap<NodeId, Seen>>,
 }

@@ -46,8 +46,8 @@ pub struct Soaked {
     pub events: u64,
     /// Messages delivered, counted at each member.
     pub delivered: u64,
-    /// Configurations installed, counted at each member.
-    pub installations: u64,
+    /// Times that a member began to form a membership after all had come together.
+    pub gathers: u64,
     /// God's invariants looked at.
     pub invariants_judged: u64,
     /// The checker's judgements of all windows.
@@ -65,13 +65,11 @@ pub fn soak(soak: &Soak, tell: &mut dyn FnMut(Duration)) -> Soaked {
         tell(soaking.world.now.since(Time::ZERO));
     }
     let world = &soaking.world;
-    let counters = world.nodes.iter().filter_map(|node| node.life.as_ref());
-    let counters = counters.map(|life| life.data.ordering().counters());
     Soaked {
         simulated: world.now.since(Time::ZERO),
         events: world.stats.events,
         delivered: soaking.delivered,
-        installations: counters.map(|it| it.installed).sum(),
+        gathers: world.gathers() - soaking.gathers_before.unwrap_or_default(),
         invariants_judged: world.god.judged,
         verdict: soaking.verdict,
         failure,
@@ -83,6 +81,8 @@ struct Soaking {
     interval: Duration,
     verdict: Verdict,
     delivered: u64,
+    /// Until all had come together.
+    gathers_before: Option<u64>,
 }
 
 impl Soaking {
@@ -96,19 +96,22 @@ impl Soaking {
         for node in 0..ids.len() {
             world.at(Time::ZERO, node, Happening::Restart);
         }
-        Self { world, interval, verdict: Verdict::empty(), delivered: 0 }
+        Self { world, interval, verdict: Verdict::empty(), delivered: 0, gathers_before: None }
     }
 
     /// Messages for a while, then none until all are delivered.
     fn window(&mut self) -> Result<(), Failure> {
         let world = &mut self.world;
         settle(world, "one operational ring")?;
+        self.gathers_before.get_or_insert(world.gathers());
         world.workload.shape.interval = Some(self.interval);
         for node in 0..world.nodes.len() {
             world.at(world.now, node, Happening::Submit);
         }
         world.run_for(WINDOW)?;
         world.workload.shape.interval = None;
+        // Until every application has noticed.
+        world.run_for(8 * self.interval)?;
         settle(world, "every message is delivered")?;
         self.judge()
     }
@@ -174,8 +177,7 @@ mod tests {
         );
         assert_eq!(soaked.failure, None);
         assert!(soaked.simulated >= Duration::from_secs(60), "{soaked:?}");
-        // Members of one ring, and no other.
-        assert_eq!(soaked.installations, 3);
+        assert_eq!(soaked.gathers, 0);
         // About 50 messages a second of each of 3 members, at each of them, in 60 s.
         assert!((20_000..35_000).contains(&soaked.delivered), "{}", soaked.delivered);
         assert_eq!(soaked.verdict.violation_count(), 0);

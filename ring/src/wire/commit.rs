@@ -19,7 +19,7 @@ const MEMBER_BYTES: usize = 4 + 8 + 8;
 const ENTRY_BYTES: usize = 12 + 3 * 8 + 16;
 
 /// What a member brings into a new ring, all of it from one `Frozen` report (EVS step 3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Entry {
     /// The ring of its last regular configuration.
     pub installed: RingId,
@@ -34,7 +34,7 @@ pub struct Entry {
 }
 
 /// The commit token.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Commit {
     /// Who forwarded it.
     pub sender: NodeId,

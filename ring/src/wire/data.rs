@@ -19,7 +19,7 @@ pub const HEAD_BYTES: usize = HEADER_BYTES + 12 + 8 + 8 + 4 + 8 + 1 + 1 + 2;
 const POST_TOKEN: u8 = 0x80;
 
 /// A data frame without its body.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Data {
     /// Who transmitted it; differs from the originator on a retransmission.
     pub transmitter: NodeId,

@@ -5,7 +5,7 @@ use super::{Malformed, fields};
 use crate::id::{NodeId, RingId};
 
 /// A hold-cancel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct HoldCancel {
     /// Who has work.
     pub sender: NodeId,

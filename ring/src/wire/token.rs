@@ -29,7 +29,7 @@ pub const fn requests_max(members: usize) -> usize {
 }
 
 /// What a member promises and allows.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Promise {
     /// It holds everything up to here and will deliver it unless it fails. Never falls.
     pub aru: Seq,
@@ -38,7 +38,7 @@ pub struct Promise {
 }
 
 /// Packets somebody misses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Request {
     /// First missing seq.
     pub first: Seq,
@@ -62,7 +62,7 @@ impl Request {
 }
 
 /// The token.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Token {
     /// Who forwarded it.
     pub sender: NodeId,

@@ -21,7 +21,7 @@ struct Summary {
     simulated_s: f64,
     events: u64,
     delivered: u64,
-    installations: u64,
+    gathers: u64,
     invariants_judged: u64,
     clauses: BTreeMap<&'static str, u64>,
     violations: u64,
@@ -77,7 +77,7 @@ fn summary(calm: &Soak, soaked: &Soaked, elapsed: Duration) -> Summary {
         simulated_s: soaked.simulated.as_secs_f64(),
         events: soaked.events,
         delivered: soaked.delivered,
-        installations: soaked.installations,
+        gathers: soaked.gathers,
         invariants_judged: soaked.invariants_judged,
         clauses: judged.map(|it| (it.clause.name(), it.instances)).collect(),
         violations: soaked.verdict.violation_count(),
@@ -92,13 +92,13 @@ fn write_text(out: &mut impl Write, soaked: &Soaked, elapsed: Duration) -> io::R
     writeln!(
         out,
         "{:.0} s simulated in {:.1} s, {:.2} cluster hours a minute on one core; {} events, {} \
-         messages delivered, {} installations; {} invariants and {} clause instances judged",
+         messages delivered, {} gathers; {} invariants and {} clause instances judged",
         soaked.simulated.as_secs_f64(),
         elapsed.as_secs_f64(),
         cluster_hours_per_minute(soaked, elapsed),
         soaked.events,
         soaked.delivered,
-        soaked.installations,
+        soaked.gathers,
         soaked.invariants_judged,
         soaked.verdict.instances(),
     )?;
