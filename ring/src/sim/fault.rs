@@ -181,6 +181,15 @@ impl Fault {
         inner && all_there
     }
 
+    /// Whether a wall clock jumps, now or later.
+    pub(super) fn steps_a_clock(&self) -> bool {
+        match self {
+            Self::WallStep { .. } => true,
+            Self::When { then, .. } => then.steps_a_clock(),
+            _ => false,
+        }
+    }
+
     /// Every host that it names, but for sides of partitions and what strikes later.
     fn each_host(&mut self, change: &mut dyn FnMut(&mut usize)) {
         match self {

@@ -32,6 +32,8 @@ mod world;
 
 #[cfg(test)]
 mod calm_tests;
+#[cfg(test)]
+mod scenario_tests;
 
 pub use log::Line;
 pub use plan::Profile;

@@ -99,7 +99,7 @@ pub(super) fn draw(
         at += rng.micros(1_000, 2 * gap);
     }
     if lose_disks {
-        plan.retain(|planned| !matches!(planned.fault, Fault::WallStep { .. }));
+        plan.retain(|planned| !planned.fault.steps_a_clock());
         let node = rng.index(nodes);
         // The clock has to tell this start from the one before.
         let fault = Fault::LoseDisk { node, back_after: rng.millis(2, 500) };

@@ -211,6 +211,32 @@ impl Schedule {
         drawn
     }
 
+    /// A busy cluster on which nothing else is special: some messages are longer than a packet.
+    #[cfg(test)]
+    pub(super) fn usual(nodes: usize, chaos: Duration, faults: Vec<Planned>) -> Self {
+        let host = |id| Host {
+            id,
+            starts_at: Duration::ZERO,
+            mtu_bytes: MTU_BYTES,
+            buffer: BufferSize::UNLIMITED,
+            clock_s: Some(CLOCK_S),
+            ceiling: 0,
+        };
+        let mut workload = Shape::small(Duration::from_millis(4));
+        workload.large = 0.02;
+        Self {
+            violated: None,
+            seed: 0,
+            chaos,
+            steps: None,
+            tunables: Tunables::usual(),
+            hosts: (1..).take(nodes).map(host).collect(),
+            workload,
+            faults,
+            demands: Demands::None,
+        }
+    }
+
     fn draw_buffers(&mut self, rng: &mut Random) {
         let nodes = self.hosts.len();
         if let Some(buffers) = buffer::draw(rng, &self.tunables.params(), nodes) {
