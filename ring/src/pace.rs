@@ -34,6 +34,14 @@ impl Pace {
         self.current = self.current.max(took);
     }
 
+    /// Notes how late this member's own timer was, unless no stretch of `timeout` would cover that:
+    /// then it stood still, the others have gone on without it, and patience brings nobody back.
+    pub fn note_own(&mut self, now: Time, late: Duration, timeout: Duration) {
+        if late <= timeout * STRETCH_MAX {
+            self.note(now, late);
+        }
+    }
+
     /// `timeout`, stretched for the time being.
     #[must_use]
     pub fn stretch(&self, timeout: Duration) -> Duration {
@@ -67,9 +75,13 @@ mod tests {
         assert_eq!(pace.stretch(timeout), Duration::from_millis(200));
         pace.note(at(10_200), Duration::from_secs(60));
         assert_eq!(pace.stretch(timeout), timeout * STRETCH_MAX, "bounded");
-        pace.note(at(14_500), Duration::from_millis(1));
+        pace.note_own(at(14_500), Duration::from_millis(1), timeout);
         assert_eq!(pace.stretch(timeout), timeout * STRETCH_MAX, "not forgotten at once");
         pace.note(at(19_000), Duration::from_millis(1));
         assert_eq!(pace.stretch(timeout), timeout);
+        pace.note_own(at(19_100), timeout * STRETCH_MAX + Duration::from_millis(1), timeout);
+        assert_eq!(pace.stretch(timeout), timeout, "it stood still");
+        pace.note_own(at(19_200), timeout, timeout);
+        assert_eq!(pace.stretch(timeout), timeout * FACTOR, "it is slow");
     }
 }

@@ -229,7 +229,7 @@ impl Membership {
     /// Acts on every timer that is due.
     pub fn handle_timeout(&mut self, now: Time) {
         if let Some(due) = self.poll_timeout().filter(|due| *due <= now) {
-            self.pace.note(now, now.since(due));
+            self.pace.note_own(now, now.since(due), self.params.consensus);
         }
         match &mut self.state {
             State::Operational | State::Ended => {}

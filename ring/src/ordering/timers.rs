@@ -35,7 +35,7 @@ impl Ordering {
             return;
         }
         if let Some(due) = self.poll_timeout().filter(|due| *due <= now) {
-            self.pace.note(now, now.since(due));
+            self.pace.note_own(now, now.since(due), self.params.token_loss);
         }
         match self.active().rotation.place {
             Place::Held { until, .. } if until <= now => self.release_hold(now),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fault::Fault;
 use super::god::Violated;
 use super::world::{Happening, World};
 use crate::params::Params;
@@ -57,6 +58,23 @@ fn a_crash_excludes_nobody_alive() -> Result<(), Violated> {
         let sizes: Vec<usize> =
             living.flat_map(|node| world.regular_sizes(node.index, killed_at)).collect();
         assert_eq!(sizes, [MEMBERS - 1; MEMBERS - 1], "seed {seed}");
+    }
+    Ok(())
+}
+
+/// Who stood still for long is back as soon as who was started: it does not take its own stop for a
+/// slow network.
+#[test]
+fn a_member_that_stood_still_is_soon_back() -> Result<(), Violated> {
+    for seed in 0..20 {
+        let mut world = cluster(3, seed, Some(Duration::from_millis(5)))?;
+        let pause = Fault::Pause { node: 1, half: None };
+        world.begin(pause.clone())?;
+        world.run_for(Duration::from_millis(1_500))?;
+        let since = world.now;
+        world.end(pause)?;
+        world.run_for(2 * world.params.consensus + 3 * world.params.beacon)?;
+        assert_eq!(world.regular_sizes(1, since).last(), Some(3), "seed {seed}");
     }
     Ok(())
 }

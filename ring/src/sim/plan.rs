@@ -114,6 +114,7 @@ pub(super) fn draw(
 
 fn draw_length(rng: &mut Random, fault: &Fault) -> Duration {
     match fault {
+        Fault::Pause { .. } if rng.chance(0.2) => rng.millis(300, 1_500),
         Fault::Pause { .. } => rng.millis(5, 300),
         Fault::Loss { .. }
         | Fault::Bursts { .. }
