@@ -280,7 +280,8 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         let ending = &self.shared.ending;
-        if std::thread::panicking() {
+        // A worker ends when it is told to, or it did not even start.
+        if std::thread::panicking() || self.is_worker && !ending.is_stopping() {
             ending.end(EndReason::Panicked);
         }
         ending.end_thread(self.is_worker, &self.bells);

@@ -203,6 +203,33 @@ fn a_leave_behind_full_queues_delivers_all_of_them() {
     assert_eq!((report.reason, report.undelivered), (EndReason::Left, 0));
 }
 
+/// More than the queue to the application takes is on its way when it asks to leave: who reads on
+/// gets all of it.
+#[test]
+fn a_leave_waits_for_an_application_that_reads_on() {
+    const MESSAGES: usize = 3_000;
+    let state = tempfile::tempdir().unwrap();
+    let mut node = join(&cluster("reads on"), state.path(), 39);
+    receive(&mut node, |event| is_ring_of(event, 1));
+    let publisher = node.publisher();
+
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for number in 0..MESSAGES {
+        while publisher.try_publish(Service::Agreed, vec![7; 900]).is_err() {
+            assert!(Instant::now() < deadline, "{number} messages fit the queues");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    node.begin_leave(Duration::from_secs(20));
+    // Control would have announced the leave by now.
+    std::thread::sleep(Duration::from_millis(200));
+    let mut delivered = 0;
+    while let Ok(event) = node.recv_timeout(Duration::from_secs(20)) {
+        delivered += usize::from(matches!(event, Event::Message(_)));
+    }
+    assert_eq!(delivered, MESSAGES);
+}
+
 #[test]
 fn a_batch_keeps_its_order_whatever_the_sizes() {
     let state = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ pub(crate) const REMEMBERED: Duration = WINDOW.saturating_mul(2);
 const FACTOR: u32 = 4;
 
 /// A timeout stretches at most this many times.
-const STRETCH_MAX: u32 = 6;
+pub(crate) const STRETCH_MAX: u32 = 6;
 
 /// The slowest round trip, or own delay, of the last few seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]

@@ -93,8 +93,8 @@ pub enum ParamsError {
         "window of {0} packets: must be a power of two from 64 to {WINDOW_PACKETS_MAX}; take 8192"
     )]
     Window(usize),
-    /// A count that must be positive is zero.
-    #[error("{0} is 0: nothing could ever be sent; take the default")]
+    /// A count or time that must be positive is zero.
+    #[error("{0} is 0: nothing would ever be sent, or nothing else; take the default")]
     Zero(&'static str),
     /// The ring would give its token up while it is merely held.
     #[error("hold {hold:?} exceeds a quarter of the token timeout {token_loss:?}; lower it")]
@@ -145,6 +145,16 @@ impl Params {
             ("token retransmits", self.token_retransmits),
         ] {
             if value == 0 {
+                return Err(ParamsError::Zero(name));
+            }
+        }
+        for (name, value) in [
+            ("token timeout", self.token_loss),
+            ("join interval", self.join),
+            ("commit interval", self.commit_retransmit),
+            ("beacon interval", self.beacon),
+        ] {
+            if value.is_zero() {
                 return Err(ParamsError::Zero(name));
             }
         }

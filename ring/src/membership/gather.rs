@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Epoch, NodeId};
+use crate::pace::STRETCH_MAX;
 use crate::params::Params;
 use crate::roster::Member;
 use crate::time::Time;
@@ -30,9 +31,9 @@ pub(super) struct Gather {
     rounds_unproposed: u32,
 }
 
-/// Rounds in which the lowest is waited for, although all agree. It may wait for somebody who is
-/// silent to it alone, for as long as a round takes; after that it must have said so.
-const ROUNDS_UNPROPOSED_MAX: u32 = 3;
+/// Rounds in which the lowest is waited for, although all agree: longer than its own round, in which
+/// it may wait for somebody who is silent to it alone, or for its disk, however much that stretches.
+const ROUNDS_UNPROPOSED_MAX: u32 = STRETCH_MAX + 2;
 
 /// What somebody's last join said.
 #[derive(Clone, Hash, Debug)]
@@ -148,8 +149,11 @@ impl Gather {
             self.consensus_at = self.consensus_at.max(extended);
         }
         self.note(join, now);
-        let after = (self.proc_set.len(), self.fail_set.len());
-        if before == after { JoinEffect::Noted } else { JoinEffect::Changed }
+        if before == (self.proc_set.len(), self.fail_set.len()) {
+            return JoinEffect::Noted;
+        }
+        self.rounds_unproposed = 0;
+        JoinEffect::Changed
     }
 
     fn note(&mut self, join: &Join, now: Time) {
@@ -224,15 +228,19 @@ impl Gather {
             // will let it say so. Or it has proposed in vain and is silent by then. To blame it now
             // would part us. But one that proposes in vain again and again, and agrees in between,
             // is neither silent nor of use.
-            self.rounds_unproposed += 1;
+            let lowest = self.representative();
+            self.rounds_unproposed += u32::from(lowest != self.me);
             let is_useless = self.rounds_unproposed >= ROUNDS_UNPROPOSED_MAX;
-            is_useless.then(|| self.representative()).into_iter().collect()
+            is_useless.then_some(lowest).into_iter().collect()
         } else {
             let disagrees = others.into_iter().filter(|node| !self.agrees(*node));
             disagrees.max_by_key(|node| (!self.kin.contains(node), *node)).into_iter().collect()
         };
         self.begin_round(params, now);
         let changed = !failed.is_empty();
+        if changed {
+            self.rounds_unproposed = 0;
+        }
         self.fail_set.extend(failed);
         changed
     }
@@ -265,6 +273,32 @@ mod tests {
             proc_set: nodes(proc_set),
             fail_set: nodes(fail_set),
         }
+    }
+
+    /// Whoever waits for its own worker has nobody to blame for that.
+    #[test]
+    fn the_lowest_does_not_blame_itself() {
+        let (me, params) = (NodeId(1), Params::default());
+        let mut gather = Gather::new(me, &[me], None, &params, Time::ZERO);
+        for _ in 0..3 * ROUNDS_UNPROPOSED_MAX {
+            assert!(!gather.handle_consensus_timeout(&params, gather.consensus_at));
+        }
+        assert!(gather.fail_set().is_empty() && gather.consensus());
+    }
+
+    /// The lowest agrees again and again, and proposes nothing: it is waited for longer than its own
+    /// round can stretch, and then no more.
+    #[test]
+    fn a_lowest_that_proposes_nothing_is_blamed_at_last() {
+        let (lowest, me, params) = (NodeId(1), NodeId(2), Params::default());
+        let mut gather = Gather::new(me, &[lowest, me], None, &params, Time::ZERO);
+        for round in 1..=ROUNDS_UNPROPOSED_MAX {
+            assert!(gather.fail_set().is_empty(), "round {round}");
+            let at = gather.consensus_at;
+            gather.handle_join(&join(1, &[1, 2], &[], false), &params, at);
+            gather.handle_consensus_timeout(&params, gather.consensus_at);
+        }
+        assert_eq!(gather.fail_set(), [lowest]);
     }
 
     #[test]

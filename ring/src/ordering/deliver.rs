@@ -61,9 +61,6 @@ impl Ordering {
         let ring = &self.installed.ring;
         let incarnation = Self::incarnation_on(&ring.roster, packet.originator);
         let ring = ring.id();
-        if packet.originator == self.identity.member.id {
-            self.own_delivered += u64::from(packet.messages_completed());
-        }
         let delivered = DeliveredPacket { ring, seq, in_configuration, incarnation, packet };
         self.record_deliveries(now, &delivered);
         self.installed.delivered = self.installed.delivered.max(seq);
@@ -102,12 +99,14 @@ impl Ordering {
         }
     }
 
-    /// After a leave was asked for: everything accepted is delivered here and held by all.
+    /// After a leave was asked for: everything accepted is held by all, and taken by the application
+    /// here, with all that came before it.
     pub(super) fn report_drained(&mut self) {
         let Self { installed, phase, .. } = self;
         let runs = matches!(phase, Phase::Alone | Phase::Operational);
         let reached = installed.delivered.min(installed.ring.stable) >= installed.last_own;
-        let done = self.backlog.is_closed() && self.backlog.is_empty() && runs && reached;
+        let left_behind = self.backlog.is_empty() && self.stream.is_empty();
+        let done = self.backlog.is_closed() && left_behind && runs && reached;
         if done && !self.drained {
             self.drained = true;
             self.reports.push_back(Report::Drained);

@@ -371,7 +371,6 @@ impl Ordering {
         }
         self.release_hold_for_work(now);
         self.deliver(now);
-        self.report_drained();
     }
 
     /// Takes a directive from control.
@@ -413,11 +412,18 @@ impl Ordering {
 
     /// The next item of the delivery stream.
     pub fn poll_delivery(&mut self) -> Option<Delivery> {
-        self.stream.pop_front()
+        let delivery = self.stream.pop_front()?;
+        if let Delivery::Packet(delivered) = &delivery
+            && delivered.packet.originator == self.identity.member.id
+        {
+            self.own_delivered += u64::from(delivered.packet.messages_completed());
+        }
+        Some(delivery)
     }
 
     /// The next report for control.
     pub fn poll_report(&mut self) -> Option<Report> {
+        self.report_drained();
         self.reports.pop_front()
     }
 

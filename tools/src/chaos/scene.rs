@@ -55,6 +55,8 @@ pub(super) struct Scene {
     rated: Vec<u32>,
     /// Hosts whose interface, or whose cable, is out.
     interfaces_out: BTreeSet<u32>,
+    /// Hosts whose interface was down at some time.
+    interfaces_were_out: BTreeSet<u32>,
     cables_out: BTreeSet<u32>,
     /// What members publish, and who; all when none.
     load: (Load, Option<u32>),
@@ -90,6 +92,7 @@ impl Scene {
             dropped: BTreeMap::new(),
             rated: Vec::new(),
             interfaces_out: BTreeSet::new(),
+            interfaces_were_out: BTreeSet::new(),
             cables_out: BTreeSet::new(),
             load: (Load::default(), None),
             traces,
@@ -195,11 +198,16 @@ impl Scene {
         let disk_refuses = self.disks.is_refusing(spec.host);
         // The state directory may be mended by now, but it says what it found at its start.
         let start_refused = !was_ready && words.contains("cannot be");
+        // So does one that was started while its interface was down.
+        let had_no_interface = !was_ready
+            && self.interfaces_were_out.contains(&spec.host)
+            && words.contains("no interface that is up");
         *was_leaving && status.success()
             || words.contains("started later")
             || spec.host > self.members
             || !was_ready && disk_refuses
             || start_refused
+            || had_no_interface
     }
 
     /// Does a step of a fault.
@@ -240,6 +248,7 @@ impl Scene {
         match *step {
             Step::Interface(host, false) => {
                 self.interfaces_out.insert(host);
+                self.interfaces_were_out.insert(host);
                 lan(self.lan.set_interface(host, false))
             }
             Step::Interface(host, true) => {
