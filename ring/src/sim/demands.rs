@@ -22,7 +22,7 @@ pub(super) fn judge(world: &mut World) -> Result<(), Failure> {
 /// Idle for a while, then busy while one link carries no data: neither changes the configuration.
 fn stay_together(world: &mut World) -> Result<(), Failure> {
     let before = world.gathers();
-    world.replay_joins();
+    world.replay_joins_and_beacons();
     rest_after_a_doubled_token(world)?;
     let nodes = world.nodes.len();
     if nodes > 2 {

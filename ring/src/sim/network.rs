@@ -8,6 +8,9 @@ use super::stats::Stats;
 use crate::time::Time;
 use crate::wire::Kind;
 
+/// Magic and version: whatever they are changed to, it is no frame of this protocol.
+pub(super) const FIXED_BYTES: usize = 3;
+
 /// What one directed link does to frames.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Link {
@@ -192,8 +195,6 @@ impl Network {
     /// What a link with damage makes of a frame: another head, or less of it. Checksums below
     /// catch what is changed further behind.
     pub(super) fn damage(&mut self, from: usize, to: usize, frame: &[u8], head: usize) -> Vec<u8> {
-        /// Magic and version: whatever they are changed to, it is no frame of this cluster.
-        const FIXED_BYTES: usize = 3;
         let rng = &mut self.rngs[from * self.nodes + to];
         let mut damaged = frame.to_vec();
         if rng.chance(0.5) {

@@ -4,19 +4,26 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::network::FIXED_BYTES;
 use super::node::{self, Socket};
+use super::rng::Random;
 use super::world::{Happening, World};
-use crate::id::RingId;
+use crate::id::{Epoch, NodeId, RingId};
 use crate::membership::ControlDestination;
 use crate::ordering::DataDestination;
 use crate::roster::Endpoint;
+use crate::wire::beacon::Beacon;
 use crate::wire::data::{self, Data};
-use crate::wire::header::{HEADER_BYTES, Header};
+use crate::wire::header::Header;
+use crate::wire::join::Join;
 use crate::wire::token::Token;
 use crate::wire::{self, ClusterTag, Kind};
 
 /// Joins of each host that are kept.
 const JOINS: usize = 8;
+
+/// Beacons of each host that are kept.
+const BEACONS: usize = 32;
 
 /// Rings of which the first frames are kept.
 const RINGS: usize = 4;
@@ -27,8 +34,10 @@ const PACKETS_OF_A_RING: usize = 3;
 /// What went over the network before, as a switch may have kept it.
 #[derive(Debug)]
 pub(super) struct Past {
-    /// Of each host, the last joins it was sent.
+    /// Of each host, the last joins it was sent; its own too, which a switch may send back.
     joins: Vec<VecDeque<Bytes>>,
+    /// Of each host, the last beacon that it was sent from each member on each ring.
+    beacons: Vec<VecDeque<(NodeId, RingId, Bytes)>>,
     /// Of each host, the first token it was sent of each of its last rings.
     first_tokens: Vec<VecDeque<(RingId, Bytes)>>,
     /// The first packets of the last rings.
@@ -39,6 +48,7 @@ impl Past {
     pub(super) fn of(hosts: usize) -> Self {
         Self {
             joins: vec![VecDeque::new(); hosts],
+            beacons: vec![VecDeque::new(); hosts],
             first_tokens: vec![VecDeque::new(); hosts],
             packets: VecDeque::new(),
         }
@@ -49,6 +59,13 @@ impl Past {
             Kind::Join => {
                 self.joins[to].truncate(JOINS - 1);
                 self.joins[to].push_front(frame.clone());
+            }
+            Kind::Beacon => {
+                let Ok(beacon) = Beacon::parse(frame, node::cluster()) else { return };
+                let kept = &mut self.beacons[to];
+                kept.retain(|(id, ring, _)| (*id, *ring) != (beacon.sender, beacon.ring));
+                kept.truncate(BEACONS - 1);
+                kept.push_front((beacon.sender, beacon.ring, frame.clone()));
             }
             Kind::Token => {
                 let mut token = Token::default();
@@ -112,8 +129,11 @@ impl World {
                 host..host + 1
             }
         };
-        for to in hosts.filter(|to| *to != from) {
+        for to in hosts {
             self.past.keep(to, kind, frame);
+            if to == from {
+                continue;
+            }
             if frame.len() > wire::frame_bytes_max(self.nodes[to].mtu_bytes) {
                 self.stats.frames_too_long += 1;
                 continue;
@@ -130,20 +150,24 @@ impl World {
         }
     }
 
-    /// The last joins that everybody got arrive again.
-    pub(super) fn replay_joins(&mut self) {
+    /// The last joins and beacons that everybody got arrive again.
+    pub(super) fn replay_joins_and_beacons(&mut self) {
         for node in 0..self.nodes.len() {
-            for frame in self.past.joins[node].clone() {
-                self.arrive_again(node, Socket::Control, frame, 5_000);
-            }
+            self.replay_control(node);
+        }
+    }
+
+    fn replay_control(&mut self, node: usize) {
+        let beacons = self.past.beacons[node].iter().map(|(_, _, frame)| frame);
+        let frames: Vec<Bytes> = self.past.joins[node].iter().chain(beacons).cloned().collect();
+        for frame in frames {
+            self.arrive_again(node, Socket::Control, frame, 5_000);
         }
     }
 
     /// Old frames arrive again, as from a switch that kept them.
     pub(super) fn replay(&mut self, node: usize) {
-        for frame in self.past.joins[node].clone() {
-            self.arrive_again(node, Socket::Control, frame, 5_000);
-        }
+        self.replay_control(node);
         for (_, frame) in self.past.first_tokens[node].clone() {
             self.arrive_again(node, Socket::Token, frame, 100);
         }
@@ -158,7 +182,8 @@ impl World {
         self.after(after, node, Happening::Frame { socket, frame });
     }
 
-    /// A frame of a cluster of another name, or something that is no frame, comes in somewhere.
+    /// A frame of a cluster of another name or version, or something that is no frame, comes in
+    /// somewhere.
     pub(super) fn let_in_a_stranger(&mut self) {
         let Some(every) = self.strangers else { return };
         let rng = &mut self.strangers_rng;
@@ -166,19 +191,42 @@ impl World {
         let socket = rng.one_of([Socket::Data, Socket::Token, Socket::Control]);
         let kept = self.past.joins[node].iter().chain(self.past.packets.iter().map(|(_, it)| it));
         let kept: Vec<&Bytes> = kept.collect();
-        let mut frame = Vec::new();
-        if rng.chance(0.5) && !kept.is_empty() {
-            let theirs = kept[rng.index(kept.len())];
-            if let Ok(header) = Header::parse(&mut &theirs[..], node::cluster()) {
-                header.emit(ClusterTag::of("strangers"), &mut frame);
-                frame.extend_from_slice(&theirs[HEADER_BYTES..]);
-            }
+        let frame = if rng.chance(0.5) && !kept.is_empty() {
+            let ours = kept[rng.index(kept.len())];
+            estranged(rng, ours)
         } else {
             let bytes = rng.index(400);
-            frame.extend((0..bytes).map(|_| rng.between(0, 255).to_le_bytes()[0]));
-        }
+            (0..bytes).map(|_| rng.between(0, 255).to_le_bytes()[0]).collect()
+        };
         self.stats.strangers += 1;
         self.after(every / 2, node, Happening::Frame { socket, frame: frame.into() });
         self.at(self.now + every, 0, Happening::Stranger);
     }
+}
+
+/// A frame like `ours`, of another cluster or version, which says what would do harm if it were
+/// believed: a later life of a member, or another packet in the place of a coming one.
+fn estranged(rng: &mut Random, ours: &Bytes) -> Vec<u8> {
+    /// Further than members go between two starts.
+    const LATER: u64 = 1 << 20;
+    let is_of_another_cluster = rng.chance(0.5);
+    let cluster = if is_of_another_cluster { ClusterTag::of("strangers") } else { node::cluster() };
+    let mut theirs = Vec::new();
+    if let Ok(join) = Join::parse(ours, node::cluster()) {
+        let (incarnation, epoch) = (Epoch(join.incarnation.0 + LATER), Epoch(join.epoch.0 + LATER));
+        Join { incarnation, epoch, ..join }.emit(cluster, &mut theirs);
+    } else if let Ok(data) = Data::parse(ours, node::cluster()) {
+        let seq = data.seq.plus(rng.between(0, 20));
+        let body = data.packet.body.clone();
+        Data { seq, ..data }.emit_head(cluster, &mut theirs);
+        theirs.extend_from_slice(&body);
+        if let Some(last) = theirs.last_mut() {
+            *last ^= 1;
+        }
+    }
+    if !is_of_another_cluster {
+        // Magic or version.
+        theirs[rng.index(FIXED_BYTES)] ^= 1 << rng.index(8);
+    }
+    theirs
 }
