@@ -271,7 +271,7 @@ impl Node {
         if let Drive::Inline { .. } = self.drive {
             let deadline = Instant::now() + timeout;
             loop {
-                let worked = self.poll() > 0 || !self.stream.is_empty();
+                let worked = self.poll() > 0 || self.has_events();
                 let left = deadline.saturating_duration_since(Instant::now());
                 let Drive::Inline { worker, control } = &mut self.drive else { return };
                 if worked || left.is_zero() {
@@ -284,7 +284,7 @@ impl Node {
                 }
             }
         }
-        self.bed.sleep(timeout, || !self.stream.is_empty() || self.has_ended());
+        self.bed.sleep(timeout, || self.has_events() || self.has_ended());
     }
 
     /// What becomes readable when there are events, for a loop of the application's own.
@@ -299,8 +299,7 @@ impl Node {
     /// that waiting would be wrong.
     #[must_use]
     pub fn arm(&mut self) -> bool {
-        let has_events = || !self.ready.is_empty() || !self.stream.is_empty();
-        self.bed.arm(|| has_events() || self.has_ended())
+        self.bed.arm(|| self.has_events() || self.has_ended())
     }
 
     /// Does one bounded round of the member's work in the caller's thread; yields how much was
@@ -403,6 +402,11 @@ impl Node {
     fn take(&mut self) -> Result<Delivery, rtrb::PopError> {
         stall(At::Pop);
         self.stream.pop()
+    }
+
+    /// Of a packet that was taken, or in the stream.
+    fn has_events(&self) -> bool {
+        !self.ready.is_empty() || !self.stream.is_empty()
     }
 
     fn stream_has_room(&self) -> bool {

@@ -127,6 +127,11 @@ impl Membership {
             return Err(Ignored::Inconsistent);
         }
         if commit.hop == 2 * proposal.members() {
+            if matches!(proposal.step, Step::Originating) {
+                // Repeated until the ring's first token has gone round. The directive waits for a
+                // worker that stands still, and its queue is bounded.
+                return Err(Ignored::StaleToken);
+            }
             proposal.repeat_at = None;
             proposal.step = Step::Originating;
             let ring = proposal.ring();

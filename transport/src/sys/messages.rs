@@ -13,6 +13,8 @@ use crate::raw;
 struct SegmentControl {
     header: libc::cmsghdr,
     bytes: u16,
+    /// The kernel copies what pads a control message too.
+    padding: [u8; size_of::<usize>() - size_of::<u16>()],
 }
 
 /// `msghdr`s for planned datagrams, with all that they point to but the frames themselves.
@@ -134,7 +136,7 @@ impl SegmentControl {
         header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<u16>()) as _;
         header.cmsg_level = libc::SOL_UDP;
         header.cmsg_type = libc::UDP_SEGMENT;
-        Self { header, bytes }
+        Self { header, bytes, padding: [0; size_of::<usize>() - size_of::<u16>()] }
     }
 }
 
