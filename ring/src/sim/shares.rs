@@ -32,7 +32,7 @@ struct Done {
 /// Judges a cluster that is one quiet ring; leaves it as one.
 pub(super) fn judge(world: &mut World, rng: &mut Random) -> Result<(), Failure> {
     let nodes = world.nodes.len();
-    if nodes < 2 || rng.chance(0.5) {
+    if nodes < 2 || rng.chance(0.3) {
         return Ok(());
     }
     for node in &mut world.nodes {
