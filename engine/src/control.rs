@@ -13,6 +13,7 @@ use roundel_ring::id::Epoch;
 use roundel_ring::membership::{ControlDestination, Notice};
 use roundel_ring::roster::Endpoint;
 use roundel_transport::{ControlLink, Destination, Neighbours};
+use rtrb::PushError;
 use tracing::{error, info, warn};
 
 use crate::adaptation::Adaptation;
@@ -21,6 +22,7 @@ use crate::doorbell::Bells;
 use crate::ending::EndReason;
 use crate::shared::Shared;
 use crate::stall::{At, stall};
+use crate::sync::pause;
 
 /// The control half of one member and what it carries.
 #[derive(Debug)]
@@ -259,8 +261,16 @@ impl ControlPort for Port {
     fn direct(&mut self, directive: Directive) {
         stall(At::Push);
         self.directed = true;
-        let pushed = self.directives.push(directive);
+        let mut pushed = self.directives.push(directive);
         debug_assert!(pushed.is_ok(), "one directive is outstanding at most");
+        // Were it ever full, a late directive would be a delay, and a lost one a member that stands.
+        while let Err(PushError::Full(directive)) = pushed {
+            if self.shared.ending.is_stopping() {
+                return;
+            }
+            pause();
+            pushed = self.directives.push(directive);
+        }
     }
 
     fn notice(&mut self, notice: Notice) {

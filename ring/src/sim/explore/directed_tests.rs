@@ -18,6 +18,7 @@ use crate::sim::node::Life;
 use crate::time::Time;
 use crate::trace::{Entry, Event, History};
 use crate::wire::Kind;
+use crate::wire::commit::Commit;
 use crate::wire::join::Join;
 use crate::wire::token::{Token, requests_max};
 
@@ -396,15 +397,11 @@ fn a_duplicated_commit_token() {
     };
     run_with(&mut world, fate, |world| (A..=C).all(|node| running(world, node) != old));
     assert!(copies.borrow().len() >= 5, "twice around, but for the last hop");
-    let ignored = |world: &World| -> Vec<u64> {
-        let membership = |node| life(world, node).control.membership().ignored();
-        (A..=C).map(|node| membership(node).of(Ignored::StaleToken)).collect()
-    };
-    let before = ignored(&world);
+    let before = ignored_as_stale(&world);
     // Again, while the ring is recovered on, and once more when it runs.
     again(&mut world, &copies.borrow());
     run_with(&mut world, fate, |world| (A..=C).all(|node| installed(world, node) != old));
-    let after = ignored(&world);
+    let after = ignored_as_stale(&world);
     assert!(
         before.iter().zip(&after).all(|(before, after)| before < after),
         "{before:?} {after:?}"
@@ -416,6 +413,54 @@ fn a_duplicated_commit_token() {
     assert!((A..=C).all(|node| installed(&world, node) == ring));
     assert_eq!(self::gathers(&world), gathers, "nothing follows from them");
     judged(world);
+}
+
+/// The commit token comes back to its maker many times before the ring's first token has gone round:
+/// the worker, which may stand still meanwhile, is told once to make that one.
+#[test]
+fn a_commit_token_that_ends_its_second_pass_again() {
+    let mut world = small_ring(3);
+    let old = installed(&world, A);
+    let last = std::cell::RefCell::new(None);
+    let firsts = std::cell::Cell::new(0);
+    let fate = |_: &World, first: &Pending| {
+        firsts.set(firsts.get() + u32::from(is_originate(first)));
+        match arrival(first) {
+            Some(arrival) if arrival.kind == Kind::Commit => {
+                let commit = Commit::parse(arrival.frame, crate::sim::node::cluster()).unwrap();
+                if usize::from(commit.hop) == 2 * commit.members.len() {
+                    last.replace(Some(first.clone()));
+                }
+                Fate::Comes
+            }
+            Some(arrival) if arrival.kind == Kind::Token && arrival.from == C => Fate::Lost,
+            _ => Fate::Comes,
+        }
+    };
+    run_with(&mut world, fate, |_| last.borrow().is_some());
+    let last = last.borrow().clone().unwrap();
+    assert_eq!(firsts.get(), 0, "the worker knows nothing of it yet");
+    again(&mut world, &vec![last; 40]);
+    let before = ignored_as_stale(&world)[A];
+    let fate = |_: &World, first: &Pending| {
+        firsts.set(firsts.get() + u32::from(is_originate(first)));
+        Fate::Comes
+    };
+    run_with(&mut world, fate, |world| (A..=C).all(|node| installed(world, node) != old));
+    run_with(&mut world, fate, World::is_settled);
+    assert!(ignored_as_stale(&world)[A] >= before + 40, "they came too late to say anything");
+    assert_eq!(firsts.get(), 1);
+    judged(world);
+}
+
+fn is_originate(first: &Pending) -> bool {
+    matches!(first.what, What::Directive(Directive::Originate { .. }))
+}
+
+/// Frames of control that each member took for repeated ones.
+fn ignored_as_stale(world: &World) -> Vec<u64> {
+    let membership = |node| life(world, node).control.membership().ignored();
+    (0..world.hosts.len()).map(|node| membership(node).of(Ignored::StaleToken)).collect()
 }
 
 /// Joins of a gather that is over come when its ring is proposed, and again when it runs: they are
