@@ -142,7 +142,7 @@ impl Batch {
         if ending.is_closed() {
             return Err((messages, BatchError::Closed { reason: ending.reason() }));
         }
-        let given = self.publisher.hand_over(self.service, messages);
+        let given = self.publisher.hand_over(self.service.into(), messages);
         given.map_err(|messages| (messages, BatchError::Full))
     }
 

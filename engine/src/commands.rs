@@ -2,7 +2,7 @@
 
 use roundel_ring::cycle::Command;
 use roundel_ring::packing::Messages;
-use roundel_ring::service::Service;
+use roundel_ring::service::Class;
 
 use crate::stall::{At, stall};
 use crate::sync::{ArrayQueue, AtomicBool, AtomicUsize, CachePadded, Ordering, pause};
@@ -13,7 +13,7 @@ const SEALED: usize = 1 << (usize::BITS - 1);
 /// From any number of publishers to the worker.
 #[derive(Debug)]
 pub(crate) struct Commands {
-    queue: ArrayQueue<(Service, Messages)>,
+    queue: ArrayQueue<(Class, Messages)>,
     /// Bytes of messages in the queue or on the way into it, and [`SEALED`]. A message has two at
     /// least, so that none of them means nothing on the way.
     bytes: CachePadded<AtomicUsize>,
@@ -34,7 +34,7 @@ impl Commands {
     /// room. What is put there is taken by the worker, or counted by [`Commands::seal`].
     pub(crate) fn hand_over(
         &self,
-        service: Service,
+        class: Class,
         messages: Messages,
         bytes_max: usize,
     ) -> Result<(), Messages> {
@@ -45,7 +45,7 @@ impl Commands {
         let pushed = if queued > 0 && queued + bytes > bytes_max {
             Err(messages)
         } else {
-            self.queue.push((service, messages)).map_err(|(_, messages)| messages)
+            self.queue.push((class, messages)).map_err(|(_, messages)| messages)
         };
         if pushed.is_err() {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -64,11 +64,11 @@ impl Commands {
         // Before the queue: what it still holds was accepted before the leave.
         let leaves = !*has_left && self.leave.load(Ordering::Acquire);
         stall(At::Pop);
-        let Some((service, messages)) = self.pop() else {
+        let Some((class, messages)) = self.pop() else {
             *has_left |= leaves;
             return leaves.then_some(Command::Leave);
         };
-        Some(Command::Publish { service, messages })
+        Some(Command::Publish { class, messages })
     }
 
     /// Whether [`Commands::take`] has a command.
@@ -97,9 +97,9 @@ impl Commands {
         }
     }
 
-    fn pop(&self) -> Option<(Service, Messages)> {
-        let (service, messages) = self.queue.pop()?;
+    fn pop(&self) -> Option<(Class, Messages)> {
+        let (class, messages) = self.queue.pop()?;
         self.bytes.fetch_sub(messages.body_bytes(), Ordering::Relaxed);
-        Some((service, messages))
+        Some((class, messages))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use roundel_ring::packing::Messages;
-use roundel_ring::service::Service;
+use roundel_ring::service::{Class, Service};
 
 use crate::batch::Batch;
 use crate::doorbell::{Bed, Doorbell};
@@ -74,13 +74,13 @@ impl Publisher {
         if ending.is_closed() {
             return Err(TryPublishError::Closed { payload, reason: ending.reason() });
         }
-        let handed_over = self.hand_over(service, Messages::One(payload));
+        let handed_over = self.hand_over(service.into(), Messages::One(payload));
         handed_over.map_err(|back| TryPublishError::Full(back.into_bytes()))
     }
 
     /// Puts messages into the worker's queue, or gives them back when there is no room.
-    pub(crate) fn hand_over(&self, service: Service, messages: Messages) -> Result<(), Messages> {
-        self.shared.commands.hand_over(service, messages, self.queue_bytes_max)?;
+    pub(crate) fn hand_over(&self, class: Class, messages: Messages) -> Result<(), Messages> {
+        self.shared.commands.hand_over(class, messages, self.queue_bytes_max)?;
         self.worker_bell.ring();
         Ok(())
     }

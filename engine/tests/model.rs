@@ -156,7 +156,8 @@ fn the_worker_and_a_publisher_wait_for_each_other() {
                 let mut wait = RoomWait::default();
                 for number in 0..MESSAGES {
                     let mut next = message(number);
-                    while let Err(back) = commands.hand_over(Service::Agreed, next, 1 << 20) {
+                    while let Err(back) = commands.hand_over(Service::Agreed.into(), next, 1 << 20)
+                    {
                         next = back;
                         wait.step(&room);
                     }
@@ -191,7 +192,7 @@ fn a_bound_in_bytes_is_waited_for_too() {
                 for number in 0..2 {
                     let mut next = message(number);
                     // One message is over the bound: one at a time.
-                    while let Err(back) = commands.hand_over(Service::Agreed, next, 1) {
+                    while let Err(back) = commands.hand_over(Service::Agreed.into(), next, 1) {
                         next = back;
                         wait.step(&room);
                     }
@@ -219,7 +220,7 @@ fn what_is_accepted_before_a_leave_is_taken_before_it() {
         let (worker, commands) = (bed(), Arc::new(Commands::new(2)));
         let (its, bell) = (Arc::clone(&commands), worker.bell());
         thread::spawn(move || {
-            its.hand_over(Service::Safe, message(0), 1 << 20).unwrap();
+            its.hand_over(Service::Safe.into(), message(0), 1 << 20).unwrap();
             its.leave();
             bell.ring();
         });
@@ -242,7 +243,7 @@ fn what_is_accepted_is_taken_or_counted() {
         let publishers = [0, 1].map(|number| {
             let commands = Arc::clone(&commands);
             thread::spawn(move || {
-                commands.hand_over(Service::Agreed, message(number), 1 << 20).is_ok()
+                commands.hand_over(Service::Agreed.into(), message(number), 1 << 20).is_ok()
             })
         });
         // The member ends meanwhile.
@@ -250,7 +251,7 @@ fn what_is_accepted_is_taken_or_counted() {
         let lost = commands.seal();
         let accepted = publishers.map(|it| u64::from(it.join().unwrap()));
         assert_eq!(taken + lost, accepted.iter().sum::<u64>(), "{accepted:?} were accepted");
-        assert!(commands.hand_over(Service::Agreed, message(2), 1 << 20).is_err(), "sealed");
+        assert!(commands.hand_over(Service::Agreed.into(), message(2), 1 << 20).is_err(), "sealed");
     });
 }
 

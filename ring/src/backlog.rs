@@ -7,10 +7,10 @@ use bytes::Bytes;
 use crate::arena::Arena;
 use crate::id::NodeId;
 use crate::level::Level;
-use crate::packet::{Content, Fragment, Packet};
+use crate::packet::{Content, Fragment, Packet, Waits};
 use crate::packing::{Messages, Packed};
 use crate::params::Params;
-use crate::service::Service;
+use crate::service::Class;
 
 /// Why messages were not accepted. They come back with it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum Refused {
 struct Pending {
     /// Of the first message.
     counter: u64,
-    service: Service,
+    class: Class,
     messages: Messages,
 }
 
@@ -69,7 +69,7 @@ impl Backlog {
     pub fn accept(
         &mut self,
         params: &Params,
-        service: Service,
+        class: impl Into<Class>,
         messages: Messages,
     ) -> Result<u64, Refused> {
         if self.closed {
@@ -86,7 +86,7 @@ impl Backlog {
         let counter = self.accepted + 1;
         self.accepted += u64::from(messages.count());
         self.bytes += messages.body_bytes();
-        self.queue.push_back(Pending { counter, service, messages });
+        self.queue.push_back(Pending { counter, class: class.into(), messages });
         Ok(counter)
     }
 
@@ -133,7 +133,8 @@ impl Backlog {
         self.fragmented = 0;
     }
 
-    /// Makes the next packet of at most `body_bytes`. Also yields the payload of a message that
+    /// Makes the next packet of at most `body_bytes`; what it waits for is for its originator to
+    /// say. Also yields the payload of a message that
     /// ends in a fragment, which its body alone does not tell.
     pub fn next_packet(
         &mut self,
@@ -146,20 +147,20 @@ impl Backlog {
         if self.fragmented > 0 || front.messages.body_bytes() > body_bytes {
             return self.next_fragment(originator, body_bytes, arena);
         }
-        let (first_message, service) = (front.counter, front.service);
+        let (first_message, class) = (front.counter, front.class);
         let (count, body) = match self.pop_whole_body(body_bytes) {
             Some(packed) => (packed.count(), packed.into_body(body_bytes)),
-            None => self.pack_together(service, body_bytes, arena),
+            None => self.pack_together(class, body_bytes, arena),
         };
-        let content = Content::Messages { count };
-        let packet = Packet { originator, first_message, service, content, body };
+        let (content, waits) = (Content::Messages { count }, Waits::default());
+        let packet = Packet { originator, first_message, class, waits, content, body };
         Some(Numbered { packet, completed: None })
     }
 
     /// Packed messages in front that were meant for longer packets: the ring's smallest MTU has
     /// become smaller. Cuts them so that those in front fit, or are one that fills several packets.
     fn cut_front(&mut self, body_bytes: usize) {
-        let Some(Pending { counter, service, messages: Messages::Packed(packed) }) =
+        let Some(Pending { counter, class, messages: Messages::Packed(packed) }) =
             self.queue.front_mut()
         else {
             return;
@@ -171,12 +172,12 @@ impl Backlog {
         let Some(first) = fitting.or_else(|| packed.split_first().map(Messages::One)) else {
             return;
         };
-        let (first_counter, service) = (*counter, *service);
+        let (first_counter, class) = (*counter, *class);
         *counter += u64::from(first.count());
         if packed.count() == 0 {
             self.queue.pop_front();
         }
-        self.queue.push_front(Pending { counter: first_counter, service, messages: first });
+        self.queue.push_front(Pending { counter: first_counter, class, messages: first });
     }
 
     /// The packed messages in front, if nothing else fits the same packet: they need no copy.
@@ -185,7 +186,7 @@ impl Backlog {
         let Messages::Packed(packed) = &front.messages else { return None };
         let shared = self.queue.get(1).is_some_and(|next| {
             let together = packed.messages().len() + next.messages.body_bytes();
-            next.service == front.service && together <= body_bytes
+            next.class == front.class && together <= body_bytes
         });
         if shared {
             return None;
@@ -199,7 +200,7 @@ impl Backlog {
     /// Packs what fits; the front one does.
     fn pack_together(
         &mut self,
-        service: Service,
+        class: Class,
         body_bytes: usize,
         arena: &mut Arena,
     ) -> (u16, Bytes) {
@@ -208,7 +209,7 @@ impl Backlog {
         while let Some(front) = self.queue.front() {
             let length = arena.len() + front.messages.body_bytes();
             let Some(more) = count.checked_add(front.messages.count()) else { break };
-            if front.service != service || length > body_bytes {
+            if front.class != class || length > body_bytes {
                 break;
             }
             match &front.messages {
@@ -237,7 +238,7 @@ impl Backlog {
     ) -> Option<Numbered> {
         let front = self.queue.front()?;
         let Messages::One(payload) = &front.messages else { return None };
-        let (first_message, service) = (front.counter, front.service);
+        let (first_message, class) = (front.counter, front.class);
         let pieces = payload.len().div_ceil(body_bytes).max(1);
         let piece_bytes = payload.len().div_ceil(pieces);
         let end = payload.len().min(self.fragmented + piece_bytes);
@@ -257,8 +258,8 @@ impl Backlog {
             (0, false) => Fragment::First,
             (_, false) => Fragment::Middle,
         };
-        let content = Content::Fragment(fragment);
-        let packet = Packet { originator, first_message, service, content, body };
+        let (content, waits) = (Content::Fragment(fragment), Waits::default());
+        let packet = Packet { originator, first_message, class, waits, content, body };
         self.fragmented = end;
         let completed = match fragment.completes().then(|| self.pop_front()).flatten() {
             Some(Messages::One(payload)) => Some(payload),
@@ -288,6 +289,7 @@ pub struct Numbered {
 mod tests {
     use super::*;
     use crate::packing::Packer;
+    use crate::service::Service;
 
     fn accept(backlog: &mut Backlog, service: Service, payload: &[u8]) -> u64 {
         let payload = Bytes::copy_from_slice(payload);
@@ -313,7 +315,7 @@ mod tests {
         assert_eq!(packets.len(), 2);
         let payloads: Vec<_> = packets[0].payloads().collect();
         assert_eq!(payloads, [&b"a"[..], b"", b"ccc"]);
-        assert_eq!((packets[1].first_message, packets[1].service), (4, Service::Safe));
+        assert_eq!((packets[1].first_message, packets[1].class), (4, Service::Safe.into()));
         assert_eq!(backlog.packets(100), 0);
     }
 

@@ -137,6 +137,8 @@ data_counters! {
     packets_recovered,
     /// Packets written to the delivery stream.
     packets_delivered,
+    /// Of them, those delivered before a hole or an undelivered safe packet.
+    packets_overtaken,
     /// Packets discarded at an installation (EVS step 6.a).
     packets_discarded,
     /// Old packets found to be held by nobody in T.

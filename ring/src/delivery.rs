@@ -8,7 +8,7 @@ use crate::configuration::{Configuration, ConfigurationKind};
 use crate::id::{Incarnation, MessageId, NodeId, RingId};
 use crate::packet::{Content, Fragment, Packet};
 use crate::seq::{Ordinal, Seq};
-use crate::service::Service;
+use crate::service::{Channel, Service};
 
 /// One item of the delivery stream, as the worker writes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +60,8 @@ pub struct MessageRef<'a> {
     pub in_configuration: ConfigurationKind,
     /// Asked of the order by its sender.
     pub service: Service,
+    /// Who it is for.
+    pub channel: Channel,
     /// The content.
     pub payload: &'a [u8],
     /// What the content is a slice of.
@@ -76,6 +78,7 @@ impl MessageRef<'_> {
             ordinal: self.ordinal,
             in_configuration: self.in_configuration,
             service: self.service,
+            channel: self.channel,
             payload: self.whole.slice_ref(self.payload),
         }
     }
@@ -94,6 +97,8 @@ pub struct Message {
     pub in_configuration: ConfigurationKind,
     /// Asked of the order by its sender.
     pub service: Service,
+    /// Who it is for.
+    pub channel: Channel,
     /// The content: a slice of a received buffer, or assembled from fragments.
     pub payload: Bytes,
 }
@@ -108,6 +113,7 @@ impl Message {
             ordinal: self.ordinal,
             in_configuration: self.in_configuration,
             service: self.service,
+            channel: self.channel,
             payload: &self.payload,
             whole: &self.payload,
         }
@@ -187,7 +193,8 @@ fn message<'a>(
         ring: delivered.ring,
         ordinal: Ordinal::new(delivered.seq, index),
         in_configuration: delivered.in_configuration,
-        service: delivered.packet.service,
+        service: delivered.packet.class.service,
+        channel: delivered.packet.class.channel,
         payload,
         whole,
     }

@@ -11,6 +11,7 @@ pub mod epoch;
 pub mod flow;
 pub mod handoff;
 pub mod id;
+pub mod layer;
 mod level;
 pub mod membership;
 pub mod ordering;

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::id::NodeId;
 use crate::level::may_pad;
-use crate::service::Service;
+use crate::seq::Seq;
+use crate::service::{Class, Service};
 use crate::wire::Malformed;
 
 /// Which piece of a fragmented message a packet carries.
@@ -50,15 +51,36 @@ pub enum Content {
     Fragment(Fragment),
 }
 
-/// A packet as the window keeps it. All messages of a packet share one service.
+/// What a packet waits for that may be delivered before holes: distances back from its own place on
+/// the ring that it was originated on. Zero is nothing; the greatest stands for itself and more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Waits {
+    /// To its originator's packet before it that keeps the sender's order.
+    pub sender: u16,
+    /// To the last packet, reliable and fifo ones apart, that its originator had delivered. Of causal
+    /// packets alone.
+    pub past: u16,
+}
+
+impl Waits {
+    /// How far `place` is back from `at`; zero for a place on another ring, one before `start`.
+    #[must_use]
+    pub fn distance(at: Seq, place: Seq, start: Seq) -> u16 {
+        if place <= start { 0 } else { u16::try_from(at.since(place)).unwrap_or(u16::MAX) }
+    }
+}
+
+/// A packet as the window keeps it. All messages of a packet share one class.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Packet {
     /// Who numbered it.
     pub originator: NodeId,
     /// The originator's counter of the first (or only) message in it.
     pub first_message: u64,
-    /// The service of every message in it.
-    pub service: Service,
+    /// The service and channel of every message in it.
+    pub class: Class,
+    /// Nothing for agreed and safe packets.
+    pub waits: Waits,
     /// How to read the body.
     pub content: Content,
     /// The bytes, shared with the buffer they were received into or packed in.
@@ -69,14 +91,31 @@ pub struct Packet {
 pub const MESSAGE_PREFIX_BYTES: usize = 2;
 
 impl Packet {
+    /// Whether it is delivered in its sender's order. Whole reliable messages are not; pieces of one
+    /// are, so that a sender has one partial message at a time.
+    #[must_use]
+    pub const fn keeps_order(&self) -> bool {
+        let whole = matches!(self.content, Content::Messages { .. });
+        !(whole && matches!(self.class.service, Service::Reliable))
+    }
+
     /// Checks that the body is exactly what the content says, so that reading it later cannot
     /// fail.
     ///
     /// # Errors
-    /// The reason when lengths do not fill the body exactly, a little padding apart, or the counter
-    /// could overflow.
+    /// The reason when lengths do not fill the body exactly, a little padding apart, the counter
+    /// could overflow, or it waits for what its service does not wait for.
     pub fn validate(&self) -> Result<(), Malformed> {
         if self.first_message > u64::MAX - u64::from(u16::MAX) {
+            return Err(Malformed::Range);
+        }
+        let Waits { sender, past } = self.waits;
+        let waits = match self.class.service {
+            Service::Reliable | Service::Fifo => past == 0 && (sender == 0 || self.keeps_order()),
+            Service::Causal => true,
+            Service::Agreed | Service::Safe => sender == 0 && past == 0,
+        };
+        if !waits {
             return Err(Malformed::Range);
         }
         let Content::Messages { count } = self.content else {

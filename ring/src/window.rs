@@ -10,6 +10,8 @@ use crate::seq::Seq;
 #[derive(Clone, Hash, Debug)]
 pub struct Window {
     slots: Box<[Option<Packet>]>,
+    /// Of what is held: delivered although something before it was not.
+    marked: Box<[bool]>,
     released: Seq,
     aru: Seq,
     highest: Seq,
@@ -32,7 +34,8 @@ impl Window {
     pub fn new(packets: usize, start: Seq) -> Self {
         debug_assert!(packets.is_power_of_two(), "slots are found by masking");
         let slots = (0..packets).map(|_| None).collect();
-        Self { slots, released: start, aru: start, highest: start }
+        let marked = vec![false; packets].into();
+        Self { slots, marked, released: start, aru: start, highest: start }
     }
 
     /// Everything up to here is held or was.
@@ -85,11 +88,25 @@ impl Window {
         }
         let slot = self.slot(seq);
         self.slots[slot] = Some(packet);
+        self.marked[slot] = false;
         self.highest = self.highest.max(seq);
         while self.aru < self.highest && self.slots[self.slot(self.aru.next())].is_some() {
             self.aru = self.aru.next();
         }
         Inserted::New
+    }
+
+    /// Notes that the packet at `seq`, which is held, is delivered.
+    pub fn mark(&mut self, seq: Seq) {
+        debug_assert!(self.packet(seq).is_some(), "what is delivered is held");
+        let slot = self.slot(seq);
+        self.marked[slot] = true;
+    }
+
+    /// Whether the packet at `seq` is held and marked.
+    #[must_use]
+    pub fn is_marked(&self, seq: Seq) -> bool {
+        self.packet(seq).is_some() && self.marked[self.slot(seq)]
     }
 
     /// Gives back every slot up to `seq`, at most up to the aru.

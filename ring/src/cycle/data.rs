@@ -10,7 +10,7 @@ use crate::handoff::{Directive, Report};
 use crate::ordering::{DataDestination, Identity, Ordering};
 use crate::packing::Messages;
 use crate::params::Params;
-use crate::service::Service;
+use crate::service::Class;
 use crate::time::Time;
 use crate::trace;
 
@@ -19,8 +19,8 @@ use crate::trace;
 pub enum Command {
     /// Order one or more messages.
     Publish {
-        /// Asked of the order.
-        service: Service,
+        /// How and for whom.
+        class: Class,
         /// Each at most the largest message.
         messages: Messages,
     },
@@ -169,8 +169,8 @@ impl DataHalf {
             match port.command() {
                 None => break,
                 Some(Command::Leave) => self.ordering.close(),
-                Some(Command::Publish { service, messages }) => {
-                    match self.ordering.submit(now, service, messages) {
+                Some(Command::Publish { class, messages }) => {
+                    match self.ordering.submit(now, class, messages) {
                         Ok(_) => {}
                         // Published while the application began to leave.
                         Err(Refused::Closed(messages)) => {

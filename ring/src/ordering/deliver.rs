@@ -25,12 +25,16 @@ impl Ordering {
                 break;
             };
             // Agreed: all predecessors delivered. Safe: and held by every member (EVS 7.1).
-            if packet.service == Service::Safe && at > ring.stable {
+            if packet.class.service == Service::Safe && at > ring.stable {
                 break;
             }
-            let packet = packet.clone();
-            self.write_packet(now, at, ConfigurationKind::Regular, packet);
+            if !ring.window.is_marked(at) {
+                let packet = packet.clone();
+                self.write_packet(now, at, ConfigurationKind::Regular, packet);
+            }
+            self.installed.delivered = at;
         }
+        self.deliver_early(now);
         let ring = &mut self.installed.ring;
         ring.window.release(ring.stable.min(self.installed.delivered));
     }
@@ -63,7 +67,6 @@ impl Ordering {
         let ring = ring.id();
         let delivered = DeliveredPacket { ring, seq, in_configuration, incarnation, packet };
         self.record_deliveries(now, &delivered);
-        self.installed.delivered = self.installed.delivered.max(seq);
         self.counters.packets_delivered += 1;
         self.stream.push_back(Delivery::Packet(delivered));
     }
@@ -76,7 +79,7 @@ impl Ordering {
             ring: delivered.ring,
             in_configuration: delivered.in_configuration,
             ordinal: Some(Ordinal::new(delivered.seq, index)),
-            service: packet.service,
+            service: packet.class.service,
             hash,
         };
         if let Content::Fragment(fragment) = packet.content {

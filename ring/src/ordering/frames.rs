@@ -54,6 +54,7 @@ impl Ordering {
             self.ignore_never_numbered(&data)?;
         }
         self.active_mut().rotation.heard(data.hop, members, now);
+        let (seq, service) = (data.seq, data.packet.class.service);
         let inserted = match &mut self.phase {
             Phase::Recovering(recovery) if recovered => {
                 recovery.insert(&mut self.installed.ring.window, data.seq, data.packet)
@@ -65,6 +66,8 @@ impl Ordering {
                 self.counters.packets_received += 1;
                 if recovered {
                     self.acknowledge_if_complete();
+                } else if matches!(self.phase, Phase::Operational) {
+                    self.note_overtaking(seq, service);
                 }
                 Ok(())
             }

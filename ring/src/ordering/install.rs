@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ordering, Phase};
+use super::{Installed, Ordering, Phase};
 use crate::configuration::{Configuration, ConfigurationKind};
 use crate::handoff::Report;
 use crate::packet::Packet;
@@ -30,12 +30,14 @@ impl Ordering {
             let Some(packet) = self.installed.ring.window.packet(at) else {
                 break;
             };
-            if packet.service == Service::Safe && at > recovery.stable {
+            if packet.class.service == Service::Safe && at > recovery.stable {
                 break;
             }
             self.deliver_old(now, at, ConfigurationKind::Regular);
+            self.installed.delivered = at;
             at = at.next();
         }
+        self.deliver_all_early(now, high);
         // Step 6.c.
         self.write(
             now,
@@ -55,7 +57,10 @@ impl Ordering {
         std::mem::swap(&mut self.installed.ring, &mut recovery.ring);
         let previous = recovery.ring.id();
         self.installed.delivered = recovery.slots.install_point;
-        self.installed.last_own = Seq::ZERO;
+        (self.installed.last_own, self.installed.last_in_order) = (Seq::ZERO, Seq::ZERO);
+        // Others may have numbered packets already, which came with holes between them.
+        let first = recovery.slots.install_point.next();
+        (self.installed.last_causal, self.installed.overtaking) = (Seq::ZERO, Some(first));
         self.installed.obligations = MemberMask::default();
         let everyone = self.installed.ring.roster.everyone();
         self.write_configuration(now, ConfigurationKind::Regular, Some(previous), everyone);
@@ -67,22 +72,33 @@ impl Ordering {
 
     /// Steps 6.a and 6.d: the rest in order. What follows a packet that nobody holds may depend on
     /// it, so it is discarded, unless its sender is in the obligation set: all such a sender's
-    /// past is held here. Yields the number of packets delivered.
+    /// past is held here. What is not in the total order depends on what it names and no more.
+    /// Yields the number of packets delivered.
     fn deliver_rest(&mut self, now: Time, from: Seq, high: Seq) -> u64 {
         let obligations = self.installed.obligations;
         let mut behind_hole = false;
         let mut delivered = 0;
         let mut at = from;
         while at <= high {
-            match self.installed.ring.window.packet(at) {
+            let Installed { ring, .. } = &self.installed;
+            match ring.window.packet(at) {
                 None => behind_hole = true,
-                Some(packet) if behind_hole && !self.is_obliged(packet, obligations) => {
+                Some(_) if ring.window.is_marked(at) => {}
+                Some(packet)
+                    if behind_hole
+                        && !self.is_obliged(packet, obligations)
+                        && !self.installed.may_overtake(at, packet) =>
+                {
                     self.counters.packets_discarded += 1;
                 }
                 Some(_) => {
                     self.deliver_old(now, at, ConfigurationKind::Transitional);
+                    self.installed.ring.window.mark(at);
                     delivered += 1;
                 }
+            }
+            if !behind_hole {
+                self.installed.delivered = at;
             }
             at = at.next();
         }
@@ -95,7 +111,8 @@ impl Ordering {
     }
 
     fn deliver_old(&mut self, now: Time, seq: Seq, kind: ConfigurationKind) {
-        if let Some(packet) = self.installed.ring.window.packet(seq).cloned() {
+        let window = &self.installed.ring.window;
+        if let Some(packet) = window.packet(seq).filter(|_| !window.is_marked(seq)).cloned() {
             self.write_packet(now, seq, kind, packet);
         }
     }

@@ -2,6 +2,7 @@
 //! of the ring before it.
 
 mod deliver;
+mod early;
 mod frames;
 mod identical;
 mod install;
@@ -29,7 +30,7 @@ use crate::params::Params;
 use crate::receive::ReceiveWindow;
 use crate::roster::{Endpoint, Member, MemberMask, Roster};
 use crate::seq::Seq;
-use crate::service::Service;
+use crate::service::Class;
 use crate::time::Time;
 use crate::trace::{self, ContentHash};
 use crate::window::Window;
@@ -87,6 +88,12 @@ struct Installed {
     obligations: MemberMask,
     /// My last packet's seq.
     last_own: Seq,
+    /// That of my last packet that is delivered in my order.
+    last_in_order: Seq,
+    /// The last causal packet that was delivered before a hole.
+    last_causal: Seq,
+    /// The first packet behind a hole that may have to be delivered before it.
+    overtaking: Option<Seq>,
 }
 
 /// What the token does.
@@ -196,6 +203,9 @@ impl Ordering {
                 delivered: Seq::ZERO,
                 obligations: MemberMask::default(),
                 last_own: Seq::ZERO,
+                last_in_order: Seq::ZERO,
+                last_causal: Seq::ZERO,
+                overtaking: None,
             },
             phase: Phase::Alone,
             waiting: None,
@@ -321,13 +331,13 @@ impl Ordering {
     pub fn submit(
         &mut self,
         now: Time,
-        service: Service,
+        class: impl Into<Class>,
         messages: impl Into<Messages>,
     ) -> Result<MessageId, Refused> {
         let was_empty = self.backlog.is_empty();
         let messages = messages.into();
         let count = u64::from(messages.count());
-        let first = self.backlog.accept(&self.params, service, messages)?;
+        let first = self.backlog.accept(&self.params, class, messages)?;
         let message = self.own_message(first);
         if self.trace.is_some() {
             for counter in first..first + count {

@@ -174,11 +174,16 @@ impl Ordering {
     pub(super) fn originate_packet(&mut self, now: Time, seq: Seq, hop: u64) -> Option<Data> {
         let me = self.identity.member.id;
         let body_bytes = self.body_bytes();
-        let Numbered { packet, completed } =
+        let Numbered { mut packet, completed } =
             self.backlog.next_packet(me, body_bytes, &mut self.arena)?;
+        packet.waits = self.installed.waits(seq, &packet);
         self.record_sends(now, &packet, completed.as_deref());
         self.counters.packets_originated += 1;
         self.installed.last_own = seq;
+        if packet.keeps_order() {
+            self.installed.last_in_order = seq;
+        }
+        self.note_overtaking(seq, packet.class.service);
         let ring = &mut self.installed.ring;
         let inserted = ring.window.insert(seq, packet.clone());
         debug_assert_eq!(inserted, Inserted::New, "a number is given once, below my ceiling");
@@ -190,7 +195,7 @@ impl Ordering {
         if self.trace.is_none() {
             return;
         }
-        let (ring, service) = (self.installed.ring.id(), packet.service);
+        let (ring, service) = (self.installed.ring.id(), packet.class.service);
         let mut record = |counter, payload: &[u8]| {
             let (message, hash) = (self.own_message(counter), ContentHash::of(payload));
             self.record(now, Event::Send { message, ring, service, hash });

@@ -75,6 +75,8 @@ stats! {
     packets_recovered,
     /// Old packets that nobody held any more.
     voids,
+    /// Packets delivered before a hole or an undelivered safe packet.
+    packets_overtaken,
     /// Packets discarded behind one.
     packets_discarded,
     /// Tokens sent again.
@@ -153,6 +155,7 @@ impl Stats {
         self.packets_retransmitted += counters.packets_retransmitted;
         self.packets_recovered += counters.packets_recovered;
         self.voids += counters.voids;
+        self.packets_overtaken += counters.packets_overtaken;
         self.packets_discarded += counters.packets_discarded;
         self.token_retransmits += counters.token_retransmits;
         self.token_holds += counters.holds;

@@ -292,7 +292,7 @@ impl World {
         }
         let (service, messages, count) = self.workload.messages(node);
         self.stats.messages += count;
-        life.data_side.commands.push_back(Command::Publish { service, messages });
+        life.data_side.commands.push_back(Command::Publish { class: service.into(), messages });
         self.run_data(node)
     }
 

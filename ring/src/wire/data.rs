@@ -8,15 +8,17 @@ use bytes::{Buf, BufMut, Bytes};
 use super::header::{ClusterTag, HEADER_BYTES, Header, Kind};
 use super::{Malformed, fields};
 use crate::id::{NodeId, RingId};
-use crate::packet::{Content, Fragment, Packet};
+use crate::packet::{Content, Fragment, Packet, Waits};
 use crate::seq::Seq;
-use crate::service::Service;
+use crate::service::{Channel, Class, Service};
 
 /// Length of everything in front of the body: header, ring (12), seq (8), hop (8), originator (4),
-/// first message (8), service and flags (1), content (1), count (2).
-pub const HEAD_BYTES: usize = HEADER_BYTES + 12 + 8 + 8 + 4 + 8 + 1 + 1 + 2;
+/// first message (8), service, channel and flag (1), content (1), count (2), waits (2 + 2).
+pub const HEAD_BYTES: usize = HEADER_BYTES + 12 + 8 + 8 + 4 + 8 + 1 + 1 + 2 + 4;
 
 const POST_TOKEN: u8 = 0x80;
+/// Below the channel's four bits.
+const SERVICE_MASK: u8 = 0x07;
 
 /// A data frame without its body.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -56,12 +58,13 @@ impl Data {
         let first_message = from.get_u64_le();
         let flags = from.get_u8();
         let content = content(from.get_u8(), from.get_u16_le())?;
-        let service = service(flags & !POST_TOKEN)?;
+        let waits = Waits { sender: from.get_u16_le(), past: from.get_u16_le() };
+        let class = class(flags & !POST_TOKEN)?;
         if seq == Seq::ZERO || first_message == 0 {
             return Err(Malformed::Range);
         }
-        let packet =
-            Packet { originator, first_message, service, content, body: frame.slice(HEAD_BYTES..) };
+        let body = frame.slice(HEAD_BYTES..);
+        let packet = Packet { originator, first_message, class, waits, content, body };
         packet.validate()?;
         let post_token = flags & POST_TOKEN != 0;
         Ok(Self { transmitter: header.sender, ring, seq, hop, post_token, packet })
@@ -76,7 +79,7 @@ impl Data {
         out.put_u32_le(self.packet.originator.0);
         out.put_u64_le(self.packet.first_message);
         let post_token = if self.post_token { POST_TOKEN } else { 0 };
-        out.put_u8(service_code(self.packet.service) | post_token);
+        out.put_u8(class_code(self.packet.class) | post_token);
         let (code, count) = match self.packet.content {
             Content::Messages { count } => (0, count),
             Content::Fragment(Fragment::First) => (1, 0),
@@ -86,6 +89,8 @@ impl Data {
         };
         out.put_u8(code);
         out.put_u16_le(count);
+        out.put_u16_le(self.packet.waits.sender);
+        out.put_u16_le(self.packet.waits.past);
     }
 }
 
@@ -99,8 +104,15 @@ const fn service_code(service: Service) -> u8 {
     }
 }
 
-fn service(code: u8) -> Result<Service, Malformed> {
-    Service::ALL.into_iter().find(|s| service_code(*s) == code).ok_or(Malformed::Range)
+const fn class_code(class: Class) -> u8 {
+    service_code(class.service) | class.channel.number() << SERVICE_MASK.count_ones()
+}
+
+fn class(code: u8) -> Result<Class, Malformed> {
+    let of_code = |service: &Service| service_code(*service) == code & SERVICE_MASK;
+    let service = Service::ALL.into_iter().find(of_code).ok_or(Malformed::Range)?;
+    let channel = Channel::new(code >> SERVICE_MASK.count_ones()).ok_or(Malformed::Range)?;
+    Ok(Class { service, channel })
 }
 
 const fn content(code: u8, count: u16) -> Result<Content, Malformed> {

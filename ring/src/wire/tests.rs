@@ -13,7 +13,7 @@ use super::join::Join;
 use super::token::{Promise, Request, Token};
 use super::*;
 use crate::id::{Epoch, NodeId, RingId};
-use crate::packet::{Content, Fragment, Packet};
+use crate::packet::{Content, Fragment, Packet, Waits};
 use crate::roster::{Endpoint, Member, MemberMask};
 use crate::seq::Seq;
 use crate::service::Service;
@@ -34,7 +34,8 @@ fn data() -> Data {
     let packet = Packet {
         originator: NodeId(2),
         first_message: 7,
-        service: Service::Safe,
+        class: Service::Safe.into(),
+        waits: Waits::default(),
         content: Content::Messages { count: 2 },
         body: Bytes::from_static(&[1, 0, b'a', 2, 0, b'b', b'c']),
     };

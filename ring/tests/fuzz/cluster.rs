@@ -216,7 +216,7 @@ impl Cluster {
     /// Has a message published.
     pub(crate) fn submit(&mut self, host: usize, bytes: usize) {
         let messages = Messages::One(vec![7; bytes].into());
-        let command = Command::Publish { service: Service::Agreed, messages };
+        let command = Command::Publish { class: Service::Agreed.into(), messages };
         self.member(host).data_side.commands.push_back(command);
     }
 
@@ -298,7 +298,8 @@ impl Cluster {
         if let Some(member) = &mut host.member
             && member.data_side.commands.len() < 64
         {
-            member.data_side.commands.push_back(Command::Publish { service, messages });
+            let class = service.into();
+            member.data_side.commands.push_back(Command::Publish { class, messages });
         }
     }
 

@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use roundel_ring::id::{Epoch, NodeId, RingId};
-use roundel_ring::packet::{Content, Fragment};
+use roundel_ring::packet::{Content, Fragment, Waits};
 use roundel_ring::roster::MemberMask;
 use roundel_ring::seq::Seq;
-use roundel_ring::service::Service;
+use roundel_ring::service::{Channel, Service};
 use roundel_ring::wire::beacon::Beacon;
 use roundel_ring::wire::commit::Commit;
 use roundel_ring::wire::data::Data;
@@ -165,14 +165,19 @@ fn lie_ring(ring: &mut RingId, input: &mut Input<'_>) {
 }
 
 fn lie_data(data: &mut Data, input: &mut Input<'_>) {
-    match input.byte() % 8 {
+    match input.byte() % 10 {
         0 => lie_node(&mut data.transmitter, input),
         1 => lie_ring(&mut data.ring, input),
         2 => lie_seq(&mut data.seq, input),
         3 => data.hop = input.near(data.hop),
         4 => lie_node(&mut data.packet.originator, input),
         5 => data.packet.first_message = input.near(data.packet.first_message),
-        6 => data.packet.service = Service::ALL[input.index(Service::ALL.len())],
+        6 => data.packet.class.service = Service::ALL[input.index(Service::ALL.len())],
+        7 => data.packet.waits = Waits { sender: input.u16(), past: input.u16() },
+        8 => {
+            let number = input.byte() % (Channel::MAX + 1);
+            data.packet.class.channel = Channel::new(number).unwrap_or_default();
+        }
         _ => {
             data.packet.content = match input.byte() % 5 {
                 0 => Content::Messages { count: input.u16() },

@@ -9,7 +9,7 @@ use roundel_ring::counters::Ignored;
 use roundel_ring::delivery::{Assembler, DeliveredPacket, Delivery};
 use roundel_ring::id::{Epoch, NodeId, RingId};
 use roundel_ring::membership::ControlDestination;
-use roundel_ring::packet::{Content, Fragment, Packet};
+use roundel_ring::packet::{Content, Fragment, Packet, Waits};
 use roundel_ring::roster::MemberMask;
 use roundel_ring::seq::Seq;
 use roundel_ring::service::Service;
@@ -224,7 +224,8 @@ fn fragment_reassembly_past_its_bound() {
         let packet = Packet {
             originator: NodeId(1),
             first_message: 1,
-            service: Service::Agreed,
+            class: Service::Agreed.into(),
+            waits: Waits::default(),
             content: Content::Fragment(fragment),
             body: vec![7; bytes].into(),
         };
@@ -443,7 +444,8 @@ fn data(token: &Token, body: &'static [u8]) -> Data {
     let packet = Packet {
         originator: token.sender,
         first_message: 1,
-        service: Service::Agreed,
+        class: Service::Agreed.into(),
+        waits: Waits::default(),
         content: Content::Messages { count: 1 },
         body: Bytes::from_static(body),
     };

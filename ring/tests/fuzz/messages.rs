@@ -8,7 +8,7 @@ use bytes::Bytes;
 use roundel_ring::configuration::{Configuration, ConfigurationKind};
 use roundel_ring::delivery::{Assembler, DeliveredPacket, Delivery};
 use roundel_ring::id::{Epoch, NodeId, RingId};
-use roundel_ring::packet::{Content, Fragment, Packet};
+use roundel_ring::packet::{Content, Fragment, Packet, Waits};
 use roundel_ring::seq::Seq;
 use roundel_ring::service::Service;
 
@@ -70,7 +70,8 @@ fn deliveries(input: &[u8]) -> Vec<Delivery> {
         let packet = Packet {
             originator: NodeId(u32::from(choice % SENDERS)),
             first_message: deliveries.len() as u64 + 1,
-            service: Service::Agreed,
+            class: Service::Agreed.into(),
+            waits: Waits::default(),
             content,
             body: Bytes::from(body),
         };

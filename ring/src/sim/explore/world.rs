@@ -203,7 +203,7 @@ impl World {
             What::Frame { port: Port::Token, frame, .. } => data.tokens.push_back(frame),
             What::Publish(service, payload) => {
                 let messages = Messages::One(payload);
-                data.commands.push_back(Command::Publish { service, messages });
+                data.commands.push_back(Command::Publish { class: service.into(), messages });
             }
             What::Directive(directive) => data.directives.push_back(directive),
             What::Frame { port: Port::Control, frame, .. } => {
