@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender};
 use roundel_ring::cycle::{ControlHalf, ControlPort};
 use roundel_ring::handoff::{Directive, Report};
-use roundel_ring::id::Epoch;
+use roundel_ring::id::{Epoch, NodeId};
+use roundel_ring::layer::Letter;
 use roundel_ring::membership::{ControlDestination, Notice};
 use roundel_ring::roster::Endpoint;
 use roundel_transport::{ControlLink, Destination, Neighbours};
@@ -50,6 +52,9 @@ pub(crate) struct Port {
     pub(crate) disk: Disk,
     /// From the application: leave by then.
     pub(crate) leaves: Receiver<Instant>,
+    /// From the application's layer, and for it.
+    pub(crate) letters: Receiver<Letter>,
+    pub(crate) letters_in: Sender<(NodeId, Bytes)>,
     pub(crate) bells: Bells,
     /// In unicast mode, the addresses given by the operator.
     pub(crate) configured_peers: Vec<SocketAddrV4>,
@@ -186,9 +191,12 @@ impl Control {
 
     /// Something came for it otherwise than by a socket.
     fn has_news(&self) -> bool {
-        let Port { shared, reports, disk, leaves, .. } = &self.port;
+        let Port { shared, reports, disk, leaves, letters, .. } = &self.port;
         let ends = shared.ending.is_stopping() || shared.ending.is_abandoned();
-        ends || !reports.is_empty() || !disk.written.is_empty() || !leaves.is_empty()
+        ends || !letters.is_empty()
+            || !reports.is_empty()
+            || !disk.written.is_empty()
+            || !leaves.is_empty()
     }
 
     /// After a sleep.
@@ -270,6 +278,17 @@ impl ControlPort for Port {
             }
             pause();
             pushed = self.directives.push(directive);
+        }
+    }
+
+    fn letter(&mut self) -> Option<Letter> {
+        self.letters.try_recv().ok()
+    }
+
+    fn hand_letter(&mut self, from: NodeId, payload: Bytes) {
+        // Lost when the layer takes none.
+        if self.letters_in.try_send((from, payload)).is_ok() {
+            self.bells.application.ring();
         }
     }
 

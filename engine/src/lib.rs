@@ -40,6 +40,7 @@ mod disk;
 mod doorbell;
 mod ending;
 mod idle;
+mod layered;
 mod member;
 mod node;
 #[cfg(feature = "cli")]
@@ -64,7 +65,8 @@ pub use batch::{Batch, BatchError};
 pub use builder::{Builder, DriveMode, JoinError};
 pub use ending::EndReason;
 pub use idle::IdleStrategy;
-pub use node::{Event, EventRef, Facts, LeaveReport, Node, TryRecvError};
+pub use layered::Layered;
+pub use node::{Event, Facts, LeaveReport, Node, TryRecvError};
 pub use placement::{Pin, PlacementError, Privileges};
 pub use probe::{Probe, Shortcoming, Subject};
 pub use publisher::{Publisher, TryPublishError};
@@ -72,8 +74,12 @@ pub use rotation::Rotations;
 pub use roundel_ring::configuration::{Configuration, ConfigurationKind};
 pub use roundel_ring::delivery::{Message, MessageRef};
 pub use roundel_ring::id::{Epoch, Incarnation, MessageId, NodeId, RingId};
+pub use roundel_ring::layer::{
+    LETTER_BYTES_MAX, Layer, Letter, Publication, StreamEvent as EventRef,
+};
 pub use roundel_ring::params::Params;
-pub use roundel_ring::service::Service;
+pub use roundel_ring::service::{Channel, Class, Service};
+pub use roundel_ring::time::Time;
 #[cfg(feature = "lan")]
 pub use roundel_transport::lan;
 pub use roundel_transport::set_slice;

@@ -25,6 +25,7 @@ use crate::disk;
 use crate::doorbell::{Bed, Bells, Doorbell};
 use crate::ending::EndReason;
 use crate::idle::Idle;
+use crate::layered::{LETTERS_MAX, Letters};
 use crate::node::{Drive, Facts, Node};
 use crate::placement::Place;
 use crate::publisher::Publisher;
@@ -118,6 +119,7 @@ struct NodeEnds {
     stream: rtrb::Consumer<Delivery>,
     bed: Bed,
     leaves: Sender<Instant>,
+    letters: Letters,
     disk: JoinHandle<()>,
 }
 
@@ -155,7 +157,7 @@ fn assemble(
     let half = ControlHalf::new(identity, start, params, now);
     let control = Control::new(half, control, clock);
     let drive = drive(builder, worker, control)?;
-    let NodeEnds { publisher, stream, bed, leaves, disk } = node;
+    let NodeEnds { publisher, stream, bed, leaves, letters, disk } = node;
     let (assembler, ready) = (Assembler::new(message_bytes_max), VecDeque::new());
     Ok(Node {
         facts,
@@ -166,6 +168,8 @@ fn assemble(
         bed,
         leaves,
         control_bell,
+        letters,
+        hears_letters: false,
         drive,
         disk: Some(disk),
     })
@@ -192,6 +196,8 @@ fn connect(
     let (reports, reports_out) = rtrb::RingBuffer::new(HANDOFFS_MAX);
     let (stream, stream_out) = rtrb::RingBuffer::new(STREAM_PACKETS);
     let (leaves, leave_requests) = bounded(1);
+    let (letters_out, letters) = bounded(LETTERS_MAX);
+    let (letters_in, letters_came) = bounded(LETTERS_MAX);
     let (disk, disk_thread) =
         disk::start(state, bells.control.clone()).map_err(JoinError::Thread)?;
     let publisher = Publisher {
@@ -213,8 +219,14 @@ fn connect(
         activity: worker::Activity::default(),
         has_left: false,
     };
-    let node =
-        NodeEnds { publisher, stream: stream_out, bed: application, leaves, disk: disk_thread };
+    let node = NodeEnds {
+        publisher,
+        stream: stream_out,
+        bed: application,
+        leaves,
+        letters: Letters { out: letters_out, came: letters_came, bell: bells.control.clone() },
+        disk: disk_thread,
+    };
     let configured_peers = control_peers(builder);
     let mut link = opened.control;
     link.set_peers(&configured_peers);
@@ -225,6 +237,8 @@ fn connect(
         directives: directives_in,
         disk,
         leaves: leave_requests,
+        letters,
+        letters_in,
         bells,
         configured_peers,
         // Without a wish of the operator's, members of one host find each other.

@@ -10,13 +10,15 @@ use crossbeam::channel::Sender;
 use roundel_ring::configuration::Configuration;
 use roundel_ring::delivery::{Assembler, Delivery, Message, MessageRef};
 use roundel_ring::id::{Incarnation, NodeId};
-use roundel_ring::service::Service;
+use roundel_ring::layer::StreamEvent as EventRef;
+use roundel_ring::service::{Channel, Service};
 use roundel_transport::{Interface, IoInUse};
 
 use crate::builder::Builder;
 use crate::control::Control;
 use crate::doorbell::{Bed, Doorbell};
 use crate::ending::EndReason;
+use crate::layered::Letters;
 use crate::publisher::{Publisher, TryPublishError};
 use crate::rotation::Rotations;
 use crate::stall::{At, stall};
@@ -29,15 +31,6 @@ pub enum Event {
     Message(Message),
     /// A configuration change.
     Configuration(Configuration),
-}
-
-/// An [`Event`] borrowed from the stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EventRef<'a> {
-    /// A message.
-    Message(MessageRef<'a>),
-    /// A configuration change.
-    Configuration(&'a Configuration),
 }
 
 /// Why there is no event.
@@ -78,8 +71,9 @@ pub struct Facts {
 /// A member of a cluster.
 ///
 /// Commands: [`Node::publish`], [`Node::leave`] and their kin. Events: [`Node::recv`] and its kin
-/// give one stream of messages and configuration changes, the same at every member. In inline
-/// drive, [`Node::poll`] does the member's work in the caller's thread.
+/// give one stream of messages and configuration changes, the same at every member; what other
+/// members' layers say to each other ([`crate::Layered`]) is left out. In inline drive,
+/// [`Node::poll`] does the member's work in the caller's thread.
 ///
 /// Dropping a node leaves without waiting; what was accepted and not yet ordered may be lost
 /// then. [`Node::leave`] is the real end.
@@ -95,6 +89,9 @@ pub struct Node {
     pub(crate) bed: Bed,
     pub(crate) leaves: Sender<Instant>,
     pub(crate) control_bell: Doorbell,
+    pub(crate) letters: Letters,
+    /// A layer takes the letters that come.
+    pub(crate) hears_letters: bool,
     pub(crate) drive: Drive,
     /// Holds the lock of the state directory until it ends.
     pub(crate) disk: Option<JoinHandle<()>>,
@@ -187,7 +184,9 @@ impl Node {
             }
             let ready = &mut self.ready;
             let each = |message: MessageRef<'_>| {
-                ready.push_back(Event::Message(message.to_message()));
+                if message.channel == Channel::APPLICATION {
+                    ready.push_back(Event::Message(message.to_message()));
+                }
             };
             self.assembler.handle(&delivery, each);
         }
@@ -199,6 +198,23 @@ impl Node {
     /// # Errors
     /// That the member has ended and all was taken.
     pub fn recv_batch(
+        &mut self,
+        packets: usize,
+        mut each: impl FnMut(EventRef<'_>),
+    ) -> Result<usize, EndReason> {
+        let mut handed = 0;
+        let outcome = self.recv_stream(packets, |event| {
+            let of_a_layer = |it: &MessageRef<'_>| it.channel != Channel::APPLICATION;
+            if !matches!(&event, EventRef::Message(message) if of_a_layer(message)) {
+                handed += 1;
+                each(event);
+            }
+        });
+        outcome.map(|_| handed)
+    }
+
+    /// [`Node::recv_batch`] with the messages of every channel.
+    pub(crate) fn recv_stream(
         &mut self,
         packets: usize,
         mut each: impl FnMut(EventRef<'_>),
@@ -406,7 +422,8 @@ impl Node {
 
     /// Of a packet that was taken, or in the stream.
     fn has_events(&self) -> bool {
-        !self.ready.is_empty() || !self.stream.is_empty()
+        let letters = self.hears_letters && !self.letters.came.is_empty();
+        letters || !self.ready.is_empty() || !self.stream.is_empty()
     }
 
     fn stream_has_room(&self) -> bool {

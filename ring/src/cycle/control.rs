@@ -2,9 +2,12 @@
 
 use std::hash::{Hash, Hasher};
 
+use bytes::Bytes;
+
 use crate::epoch::Start;
 use crate::handoff::{Directive, Report};
-use crate::id::Epoch;
+use crate::id::{Epoch, NodeId};
+use crate::layer::Letter;
 use crate::membership::{ControlDestination, Membership, Notice};
 use crate::ordering::Identity;
 use crate::params::Params;
@@ -27,10 +30,19 @@ pub trait ControlPort {
     fn direct(&mut self, directive: Directive);
     /// Tells the operator.
     fn notice(&mut self, notice: Notice);
+    /// The next letter that a layer sends; without layers there is none.
+    fn letter(&mut self) -> Option<Letter> {
+        None
+    }
+    /// Hands a letter to the layer; it may be lost.
+    fn hand_letter(&mut self, _from: NodeId, _payload: Bytes) {}
 }
 
 /// Frames taken in one cycle at most.
 const FRAMES_PER_CYCLE_MAX: usize = 256;
+
+/// Letters sent in one cycle at most: what a control socket's buffer takes beside all else.
+const LETTERS_PER_CYCLE_MAX: usize = 64;
 
 /// The control half of a member: the membership machine and the order of its work.
 #[derive(Clone, Debug)]
@@ -99,6 +111,14 @@ impl ControlHalf {
         while let Some(directive) = self.membership.poll_directive() {
             port.direct(directive);
             work += 1;
+        }
+        for _ in 0..LETTERS_PER_CYCLE_MAX {
+            let Some(Letter { to, payload }) = port.letter() else { break };
+            self.membership.send_letter(to, &payload);
+            work += 1;
+        }
+        while let Some((from, payload)) = self.membership.poll_letter() {
+            port.hand_letter(from, payload);
         }
         while let Some(to) = self.membership.poll_transmit(&mut self.frame) {
             port.send(to, &self.frame);

@@ -20,12 +20,13 @@ impl Hash for Membership {
             beacon_at,
             outbox,
             directives,
+            letters,
             notices: _,
             ignored: _,
             gathers: _,
             pace,
         } = self;
         (ledger, installed, given_up, worker, machine, peers).hash(state);
-        (beacon_at, outbox, directives, pace).hash(state);
+        (beacon_at, outbox, directives, letters, pace).hash(state);
     }
 }

@@ -4,6 +4,7 @@ mod commit;
 mod gather;
 mod identical;
 mod joins;
+mod letters;
 mod peers;
 mod plan;
 mod proposal;
@@ -12,6 +13,8 @@ mod worker;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::counters::{Ignored, IgnoredFrames};
 use crate::epoch::{EpochLedger, Start};
@@ -93,6 +96,8 @@ pub struct Membership {
     beacon_at: Time,
     outbox: VecDeque<Outgoing>,
     directives: VecDeque<Directive>,
+    /// For the layer.
+    letters: VecDeque<(NodeId, Bytes)>,
     notices: VecDeque<Notice>,
     ignored: IgnoredFrames,
     gathers: u64,
@@ -121,6 +126,7 @@ impl Membership {
             beacon_at: now,
             outbox: VecDeque::new(),
             directives: VecDeque::new(),
+            letters: VecDeque::new(),
             notices: VecDeque::new(),
             ignored: IgnoredFrames::default(),
             gathers: 0,
@@ -195,6 +201,7 @@ impl Membership {
             Kind::Join => self.handle_join(now, frame),
             Kind::Beacon => self.handle_beacon(now, frame),
             Kind::Commit => self.handle_commit(now, frame),
+            Kind::Letter => self.handle_letter(frame),
             Kind::Data | Kind::Token | Kind::HoldCancel => Err(Malformed::Kind.into()),
         });
         if let Err(reason) = outcome {

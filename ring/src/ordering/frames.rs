@@ -23,7 +23,9 @@ impl Ordering {
                 Kind::Data => self.handle_data(now, frame),
                 Kind::Token => self.handle_token(now, frame),
                 Kind::HoldCancel => self.handle_hold_cancel(now, frame),
-                Kind::Join | Kind::Commit | Kind::Beacon => Err(Malformed::Kind.into()),
+                Kind::Join | Kind::Commit | Kind::Beacon | Kind::Letter => {
+                    Err(Malformed::Kind.into())
+                }
             },
             Err(malformed) => Err(malformed.into()),
         };

@@ -13,6 +13,7 @@ use crate::wire::beacon::Beacon;
 use crate::wire::commit::Commit;
 use crate::wire::data::Data;
 use crate::wire::join::Join;
+use crate::wire::letter::Letter;
 use crate::wire::token::Token;
 use crate::wire::{Header, Kind};
 
@@ -95,7 +96,11 @@ fn describe(happening: &Happening) -> Option<String> {
         Happening::Restart => "host starts its member, if it does not run".to_owned(),
         Happening::Begin(fault) => format!("!! begins: {fault:?}"),
         Happening::End(fault) => format!("!! ends: {fault:?}"),
-        Happening::Wake(_) | Happening::Read | Happening::Submit | Happening::Stranger => {
+        Happening::Wake(_)
+        | Happening::Read
+        | Happening::Submit
+        | Happening::LayerTimeout
+        | Happening::Stranger => {
             return None;
         }
     })
@@ -135,6 +140,7 @@ fn describe_frame(socket: Socket, frame: &Bytes) -> String {
         Kind::Beacon => Beacon::parse(frame, cluster())
             .map(|it| format!("on {}, has heard {:?}", it.ring, it.heard)),
         Kind::HoldCancel => Ok(String::new()),
+        Kind::Letter => Letter::parse(frame, cluster()).map(|it| head(&it)),
     };
     let told = told.unwrap_or_else(|malformed| format!("malformed: {malformed}"));
     format!("{kind:?} from {}: {told}", header.sender)

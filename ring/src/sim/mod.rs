@@ -7,6 +7,7 @@
 pub mod check;
 pub mod explore;
 
+mod applications;
 mod buffer;
 mod demands;
 mod fault;
@@ -31,10 +32,13 @@ mod workload;
 mod world;
 
 #[cfg(test)]
+mod application_tests;
+#[cfg(test)]
 mod calm_tests;
 #[cfg(test)]
 mod scenario_tests;
 
+pub use applications::{Application, Lived, Ran, run_applications};
 pub use log::Line;
 pub use plan::Profile;
 pub use run::{Failure, Outcome, Scenario, play, play_aloud, run};

@@ -16,6 +16,7 @@ use crate::delivery::Delivery;
 use crate::epoch::Start;
 use crate::handoff::{Directive, Report};
 use crate::id::{Epoch, NodeId, RingId};
+use crate::layer::Letter;
 use crate::membership::{ControlDestination, Notice};
 use crate::ordering::{DataDestination, Identity};
 use crate::params::Params;
@@ -87,6 +88,8 @@ pub(super) struct Life {
     pub(super) reads: bool,
     pub(super) leaving: bool,
     pub(super) drained: bool,
+    /// When its layer is called next.
+    pub(super) layer_wake_at: Option<Time>,
     /// The ring it has adopted and not installed.
     pub(super) adopted: Option<RingId>,
     pub(super) installed: RingId,
@@ -137,6 +140,9 @@ pub(super) struct ControlSide {
     pub(super) sends: Vec<(ControlDestination, Bytes)>,
     pub(super) directives: Vec<Directive>,
     pub(super) notices: Vec<Notice>,
+    /// From the layer, and for it.
+    pub(super) letters: VecDeque<Letter>,
+    pub(super) letters_in: Vec<(NodeId, Bytes)>,
 }
 
 /// The cluster of all simulated hosts.
@@ -218,6 +224,7 @@ impl Node {
             reads: true,
             leaving: false,
             drained: false,
+            layer_wake_at: None,
             adopted: None,
             installed: RingId::new(start.incarnation, member.id),
         });
@@ -359,5 +366,13 @@ impl ControlPort for ControlSide {
 
     fn notice(&mut self, notice: Notice) {
         self.notices.push(notice);
+    }
+
+    fn letter(&mut self) -> Option<Letter> {
+        self.letters.pop_front()
+    }
+
+    fn hand_letter(&mut self, from: NodeId, payload: Bytes) {
+        self.letters_in.push((from, payload));
     }
 }

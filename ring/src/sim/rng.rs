@@ -29,6 +29,8 @@ pub(super) enum Stream {
     Host(u32),
     /// What the application of the host of this id publishes.
     Application(u32),
+    /// What the application of a layer at the host of this id does of its own accord.
+    Layer(u32),
     /// Room in the receive buffer of the host of this id.
     Buffer(u32),
     /// What the link from the first host to the second does.
@@ -49,6 +51,7 @@ impl Stream {
             Self::Application(id) => (8, id, 0),
             Self::Buffer(id) => (9, id, 0),
             Self::Link(from, to) => (10, from, to),
+            Self::Layer(id) => (11, id, 0),
         };
         (kind << 48) ^ ((a as u64) << 24) ^ b as u64
     }

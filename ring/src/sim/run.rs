@@ -116,7 +116,7 @@ pub fn play_aloud(schedule: &Schedule, tell: Box<dyn FnMut(Line)>) -> Outcome {
     play_in(schedule, world)
 }
 
-fn play_in(schedule: &Schedule, mut world: World) -> Outcome {
+pub(super) fn play_in(schedule: &Schedule, mut world: World) -> Outcome {
     let result = live(&mut world, schedule);
     let now = world.now;
     for node in &mut world.nodes {
@@ -180,7 +180,7 @@ pub(super) fn settle(world: &mut World, demand: &str) -> Result<Duration, Failur
     loop {
         // At least long enough for a message on its way to be seen.
         world.run_for(Duration::from_millis(5))?;
-        if world.is_one_quiet_ring() {
+        if world.is_one_quiet_ring() && world.are_applications_settled() {
             return Ok(world.now.since(since));
         }
         if world.now >= deadline {

@@ -216,9 +216,8 @@ impl World {
             life.reads = true;
             self.stats.slow_consumers += u64::from(life.data_side.stream_was_full);
             life.data_side.stream_was_full = false;
-            life.data_side.stream.clear();
         }
-        self.run_data(node)
+        self.read(node)
     }
 
     /// Ends every fault: what comes now must lead to one ring.

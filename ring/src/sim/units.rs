@@ -51,6 +51,7 @@ pub(super) enum KindName {
     Commit,
     Beacon,
     HoldCancel,
+    Letter,
 }
 
 /// Whole microseconds, since schedules know nothing finer.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::applications::Applications;
 use super::fault::{Fault, Half, Step};
 use super::god::{God, Violated};
 use super::log::Log;
@@ -35,6 +36,7 @@ pub(super) enum Happening {
     Written(Option<Epoch>),
     Read,
     Submit,
+    LayerTimeout,
     Restart,
     /// Something comes in that no member sent.
     Stranger,
@@ -95,6 +97,8 @@ pub(super) struct World {
     pub(super) healed: bool,
     pub(super) log: Option<Log>,
     pub(super) past: Past,
+    /// What runs on the members' event streams, if anything does.
+    pub(super) applications: Option<Applications>,
     queue: BinaryHeap<Reverse<Scheduled>>,
     order: u64,
 }
@@ -133,6 +137,7 @@ impl World {
             healed: false,
             log: None,
             past: Past::of(ids.len()),
+            applications: None,
             queue: BinaryHeap::new(),
             order: 0,
         }
@@ -188,6 +193,7 @@ impl World {
                 if let Some(next) = self.workload.next_submission(node, self.now) {
                     self.at(next, node, Happening::Submit);
                     self.submit(node)?;
+                    self.act(node)?;
                 }
             }
             Happening::Restart => self.start(node)?,
@@ -238,12 +244,12 @@ impl World {
             }
             Happening::Read => {
                 if life.reads {
-                    life.data_side.stream.clear();
-                    self.run_data(node)
+                    self.read(node)
                 } else {
                     Ok(())
                 }
             }
+            Happening::LayerTimeout => self.layer_timeout(node),
             _ => Ok(()),
         }
     }
@@ -258,6 +264,7 @@ impl World {
             self.stats.quick_restarts += 1;
         }
         self.nodes[node].start(&self.params, self.now);
+        self.start_application(node);
         self.run_data(node)?;
         self.run_control(node)
     }
@@ -281,6 +288,7 @@ impl World {
         self.stats.second_crashes_in_recovery += u64::from(again);
         host.died_in_recovery = in_recovery;
         host.stop(self.now, &mut self.stats);
+        self.stop_application(node);
         self.log_line(node, || "is killed".to_owned());
     }
 
@@ -428,12 +436,13 @@ impl World {
         if ended {
             self.stats.leaves += 1;
             self.nodes[node].stop(now, &mut self.stats);
+            self.stop_application(node);
             let back = self.nodes[node].rng.millis(1, 400);
             self.at(now + back, node, Happening::Restart);
         } else {
             self.schedule_wake(node, Half::Control);
         }
-        Ok(())
+        self.hand_letters(node)
     }
 
     fn write(&mut self, node: usize, ceiling: Epoch) {

@@ -45,6 +45,8 @@ pub enum Kind {
     Beacon,
     /// Wakes the holder of an idle token.
     HoldCancel,
+    /// From a layer to a layer.
+    Letter,
 }
 
 impl Kind {
@@ -56,6 +58,7 @@ impl Kind {
             Self::Commit => 4,
             Self::Beacon => 5,
             Self::HoldCancel => 6,
+            Self::Letter => 7,
         }
     }
 
@@ -67,6 +70,7 @@ impl Kind {
             4 => Self::Commit,
             5 => Self::Beacon,
             6 => Self::HoldCancel,
+            7 => Self::Letter,
             _ => return None,
         })
     }

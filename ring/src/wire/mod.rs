@@ -11,6 +11,7 @@ pub mod data;
 pub mod header;
 pub mod hold_cancel;
 pub mod join;
+pub mod letter;
 pub mod token;
 
 mod fields;

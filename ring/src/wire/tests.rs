@@ -10,6 +10,7 @@ use super::commit::{Commit, Entry};
 use super::data::Data;
 use super::hold_cancel::HoldCancel;
 use super::join::Join;
+use super::letter::Letter;
 use super::token::{Promise, Request, Token};
 use super::*;
 use crate::id::{Epoch, NodeId, RingId};
@@ -23,6 +24,9 @@ fn cluster() -> ClusterTag {
 }
 
 const RING: RingId = RingId::new(Epoch(900), NodeId(1));
+
+const LETTER: Letter<'_> =
+    Letter { sender: NodeId(2), incarnation: Epoch(5), payload: b"between layers" };
 
 fn member(id: u32) -> Member {
     let address = Ipv4Addr::new(127, 0, 0, 1);
@@ -113,11 +117,12 @@ fn frames() -> Vec<Vec<u8>> {
         emitted(&|out| commit().emit(cluster(), out)),
         emitted(&|out| beacon().emit(cluster(), out)),
         emitted(&|out| HoldCancel { sender: NodeId(2), ring: RING }.emit(cluster(), out)),
+        emitted(&|out| LETTER.emit(cluster(), out)),
     ]
 }
 
 /// Reads a frame by every decoder; what each makes of it.
-fn parse_all(frame: &[u8]) -> [Result<(), Malformed>; 6] {
+fn parse_all(frame: &[u8]) -> [Result<(), Malformed>; 7] {
     let mut token = Token::default();
     [
         Data::parse(&Bytes::copy_from_slice(frame), cluster()).map(drop),
@@ -126,6 +131,7 @@ fn parse_all(frame: &[u8]) -> [Result<(), Malformed>; 6] {
         Commit::parse(frame, cluster()).map(drop),
         Beacon::parse(frame, cluster()).map(drop),
         HoldCancel::parse(frame, cluster()).map(drop),
+        Letter::parse(frame, cluster()).map(drop),
     ]
 }
 
@@ -143,6 +149,7 @@ fn every_frame_comes_back_as_it_went() {
     assert_eq!(Beacon::parse(&frames[4], cluster()), Ok(beacon()));
     let cancel = HoldCancel { sender: NodeId(2), ring: RING };
     assert_eq!(HoldCancel::parse(&frames[5], cluster()), Ok(cancel));
+    assert_eq!(Letter::parse(&frames[6], cluster()), Ok(LETTER));
 }
 
 #[test]

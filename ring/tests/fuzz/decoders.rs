@@ -3,13 +3,15 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
-use roundel_ring::id::NodeId;
+use roundel_ring::id::{Epoch, NodeId};
+use roundel_ring::layer::LETTER_BYTES_MAX;
 use roundel_ring::packet::Content;
 use roundel_ring::wire::beacon::Beacon;
 use roundel_ring::wire::commit::Commit;
 use roundel_ring::wire::data::Data;
 use roundel_ring::wire::hold_cancel::HoldCancel;
 use roundel_ring::wire::join::Join;
+use roundel_ring::wire::letter::Letter;
 use roundel_ring::wire::token::{REQUESTS_MAX, Token};
 use roundel_ring::wire::{Header, Kind, MEMBERS_MAX, Malformed};
 
@@ -33,6 +35,7 @@ pub(crate) enum Decoded {
     Commit(Commit),
     Beacon(Beacon),
     HoldCancel(HoldCancel),
+    Letter { sender: NodeId, incarnation: Epoch, payload: Vec<u8> },
 }
 
 /// Reads a frame by the decoder of its kind.
@@ -48,6 +51,10 @@ pub(crate) fn decode(frame: &Bytes, into: &mut Token) -> Result<Decoded, Malform
         Kind::Commit => Decoded::Commit(Commit::parse(frame, cluster)?),
         Kind::Beacon => Decoded::Beacon(Beacon::parse(frame, cluster)?),
         Kind::HoldCancel => Decoded::HoldCancel(HoldCancel::parse(frame, cluster)?),
+        Kind::Letter => {
+            let Letter { sender, incarnation, payload } = Letter::parse(frame, cluster)?;
+            Decoded::Letter { sender, incarnation, payload: payload.to_vec() }
+        }
     })
 }
 
@@ -64,6 +71,10 @@ impl Decoded {
             Self::Commit(commit) => commit.emit(cluster, out),
             Self::Beacon(beacon) => beacon.emit(cluster, out),
             Self::HoldCancel(hold_cancel) => hold_cancel.emit(cluster, out),
+            Self::Letter { sender, incarnation, payload } => {
+                let (sender, incarnation) = (*sender, *incarnation);
+                Letter { sender, incarnation, payload }.emit(cluster, out);
+            }
         }
     }
 }
@@ -114,6 +125,7 @@ fn others_refuse(frame: &Bytes, kind: Option<Kind>) {
             Kind::Commit => Commit::parse(frame, cluster).map(drop),
             Kind::Beacon => Beacon::parse(frame, cluster).map(drop),
             Kind::HoldCancel => HoldCancel::parse(frame, cluster).map(drop),
+            Kind::Letter => Letter::parse(frame, cluster).map(drop),
         };
         assert!(result.is_err(), "{other:?} of a frame of {kind:?}");
         assert!(kind.is_none() || result == Err(Malformed::Kind), "{other:?}: {result:?}");
@@ -153,5 +165,6 @@ fn bounded(decoded: &Decoded, frame: &Bytes) {
         }
         Decoded::Beacon(beacon) => assert!(ascends(&beacon.heard)),
         Decoded::HoldCancel(_) => {}
+        Decoded::Letter { payload, .. } => assert!(payload.len() <= LETTER_BYTES_MAX),
     }
 }

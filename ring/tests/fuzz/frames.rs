@@ -16,6 +16,7 @@ use roundel_ring::wire::data::Data;
 use roundel_ring::wire::header::HEADER_BYTES;
 use roundel_ring::wire::hold_cancel::HoldCancel;
 use roundel_ring::wire::join::Join;
+use roundel_ring::wire::letter::Letter;
 use roundel_ring::wire::token::{Promise, REQUESTS_MAX, Request, Token};
 use roundel_ring::wire::{ClusterTag, Header, Kind, MEMBERS_MAX};
 
@@ -64,8 +65,15 @@ pub(crate) fn described(input: &[u8]) -> Bytes {
     }
 }
 
-pub(crate) const KINDS: [Kind; 6] =
-    [Kind::Data, Kind::Token, Kind::Join, Kind::Commit, Kind::Beacon, Kind::HoldCancel];
+pub(crate) const KINDS: [Kind; 7] = [
+    Kind::Data,
+    Kind::Token,
+    Kind::Join,
+    Kind::Commit,
+    Kind::Beacon,
+    Kind::HoldCancel,
+    Kind::Letter,
+];
 
 /// `frame` with a few bytes changed, moved, cut off or added; mostly behind the header.
 pub(crate) fn changed(frame: &[u8], input: &mut Input<'_>) -> Bytes {
@@ -144,6 +152,17 @@ pub(crate) fn lie(frame: &Bytes, input: &mut Input<'_>) -> Bytes {
             };
             lie_ring(&mut cancel.ring, input);
             cancel.emit(cluster, &mut out);
+        }
+        Kind::Letter => {
+            let Ok(mut letter) = Letter::parse(frame, cluster) else {
+                return changed(frame, input);
+            };
+            match input.byte() % 3 {
+                0 => lie_node(&mut letter.sender, input),
+                1 => letter.incarnation = Epoch(input.near(letter.incarnation.0)),
+                _ => letter.payload = &letter.payload[..input.index(letter.payload.len().max(1))],
+            }
+            letter.emit(cluster, &mut out);
         }
     }
     out.into()

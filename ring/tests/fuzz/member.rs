@@ -12,6 +12,7 @@ use roundel_ring::delivery::Delivery;
 use roundel_ring::epoch::Start;
 use roundel_ring::handoff::{Directive, Report};
 use roundel_ring::id::{Epoch, NodeId};
+use roundel_ring::layer::Letter;
 use roundel_ring::membership::{ControlDestination, Notice};
 use roundel_ring::ordering::{DataDestination, Identity};
 use roundel_ring::params::Params;
@@ -81,6 +82,7 @@ pub(crate) struct ControlSide {
     pub(crate) write: Option<Epoch>,
     pub(crate) sends: Vec<(ControlDestination, Bytes)>,
     pub(crate) directives: VecDeque<Directive>,
+    pub(crate) letters: VecDeque<Letter>,
 }
 
 /// A member.
@@ -230,4 +232,8 @@ impl ControlPort for ControlSide {
     }
 
     fn notice(&mut self, _: Notice) {}
+
+    fn letter(&mut self) -> Option<Letter> {
+        self.letters.pop_front()
+    }
 }

@@ -101,6 +101,7 @@ fn copy(life: &Life) -> Life {
         reads: life.reads,
         leaving: life.leaving,
         drained: life.drained,
+        layer_wake_at: None,
         adopted: life.adopted,
         installed: life.installed,
     }
