@@ -22,6 +22,7 @@ use crate::adaptation::Adaptation;
 use crate::clock::Clock;
 use crate::doorbell::Bells;
 use crate::ending::EndReason;
+use crate::layered::ControlLetters;
 use crate::shared::Shared;
 use crate::stall::{At, stall};
 use crate::sync::pause;
@@ -53,8 +54,7 @@ pub(crate) struct Port {
     /// From the application: leave by then.
     pub(crate) leaves: Receiver<Instant>,
     /// From the application's layer, and for it.
-    pub(crate) letters: Receiver<Letter>,
-    pub(crate) letters_in: Sender<(NodeId, Bytes)>,
+    pub(crate) letters: ControlLetters,
     pub(crate) bells: Bells,
     /// In unicast mode, the addresses given by the operator.
     pub(crate) configured_peers: Vec<SocketAddrV4>,
@@ -193,7 +193,7 @@ impl Control {
     fn has_news(&self) -> bool {
         let Port { shared, reports, disk, leaves, letters, .. } = &self.port;
         let ends = shared.ending.is_stopping() || shared.ending.is_abandoned();
-        ends || !letters.is_empty()
+        ends || !letters.to_send.is_empty()
             || !reports.is_empty()
             || !disk.written.is_empty()
             || !leaves.is_empty()
@@ -282,12 +282,12 @@ impl ControlPort for Port {
     }
 
     fn letter(&mut self) -> Option<Letter> {
-        self.letters.try_recv().ok()
+        self.letters.to_send.try_recv().ok()
     }
 
     fn hand_letter(&mut self, from: NodeId, payload: Bytes) {
         // Lost when the layer takes none.
-        if self.letters_in.try_send((from, payload)).is_ok() {
+        if self.letters.came.try_send((from, payload)).is_ok() {
             self.bells.application.ring();
         }
     }

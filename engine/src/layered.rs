@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use roundel_ring::id::NodeId;
 use roundel_ring::layer::{Layer, Letter, Publication};
 use roundel_ring::packing::Messages;
@@ -14,7 +14,7 @@ use crate::ending::EndReason;
 use crate::node::{LeaveReport, Node};
 
 /// Letters that wait on either side of control at most; what comes beyond is lost, as any may be.
-pub(crate) const LETTERS_MAX: usize = 256;
+const LETTERS_MAX: usize = 256;
 
 /// Packets handed to the layer before it is asked for its answers.
 const PACKETS_PER_ROUND: usize = 64;
@@ -26,6 +26,22 @@ pub(crate) struct Letters {
     pub(crate) came: Receiver<(NodeId, Bytes)>,
     /// At control.
     pub(crate) bell: Doorbell,
+}
+
+/// Control's ends of them.
+#[derive(Debug)]
+pub(crate) struct ControlLetters {
+    pub(crate) to_send: Receiver<Letter>,
+    pub(crate) came: Sender<(NodeId, Bytes)>,
+}
+
+impl Letters {
+    /// Two queues, with a bell that is at control.
+    pub(crate) fn new(bell: Doorbell) -> (Self, ControlLetters) {
+        let (out, to_send) = bounded(LETTERS_MAX);
+        let (came, hears) = bounded(LETTERS_MAX);
+        (Self { out, came: hears, bell }, ControlLetters { to_send, came })
+    }
 }
 
 /// A member and the layer on its event stream, both driven by the caller's thread.

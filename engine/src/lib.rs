@@ -78,6 +78,7 @@ pub use roundel_ring::layer::{
     LETTER_BYTES_MAX, Layer, Letter, Publication, StreamEvent as EventRef,
 };
 pub use roundel_ring::params::Params;
+pub use roundel_ring::seq::Ordinal;
 pub use roundel_ring::service::{Channel, Class, Service};
 pub use roundel_ring::time::Time;
 #[cfg(feature = "lan")]

@@ -25,7 +25,7 @@ use crate::disk;
 use crate::doorbell::{Bed, Bells, Doorbell};
 use crate::ending::EndReason;
 use crate::idle::Idle;
-use crate::layered::{LETTERS_MAX, Letters};
+use crate::layered::Letters;
 use crate::node::{Drive, Facts, Node};
 use crate::placement::Place;
 use crate::publisher::Publisher;
@@ -196,8 +196,7 @@ fn connect(
     let (reports, reports_out) = rtrb::RingBuffer::new(HANDOFFS_MAX);
     let (stream, stream_out) = rtrb::RingBuffer::new(STREAM_PACKETS);
     let (leaves, leave_requests) = bounded(1);
-    let (letters_out, letters) = bounded(LETTERS_MAX);
-    let (letters_in, letters_came) = bounded(LETTERS_MAX);
+    let (letters, letters_end) = Letters::new(bells.control.clone());
     let (disk, disk_thread) =
         disk::start(state, bells.control.clone()).map_err(JoinError::Thread)?;
     let publisher = Publisher {
@@ -224,7 +223,7 @@ fn connect(
         stream: stream_out,
         bed: application,
         leaves,
-        letters: Letters { out: letters_out, came: letters_came, bell: bells.control.clone() },
+        letters,
         disk: disk_thread,
     };
     let configured_peers = control_peers(builder);
@@ -237,8 +236,7 @@ fn connect(
         directives: directives_in,
         disk,
         leaves: leave_requests,
-        letters,
-        letters_in,
+        letters: letters_end,
         bells,
         configured_peers,
         // Without a wish of the operator's, members of one host find each other.

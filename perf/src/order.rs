@@ -1,5 +1,5 @@
-//! A number for an order: equal at two members exactly when they delivered the same messages in the
-//! same order (but for chance in 2^64).
+//! A number for an order, or for a set: equal at two members exactly when they delivered the same messages in the
+//! same order, or the same set (but for chance in 2^64).
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -15,10 +15,18 @@ const DIGEST: u64 = 0x1656_67b1_9e37_79f9;
 /// Each step is one-to-one in the digest before, so that two orders that once differ stay apart
 /// when the same messages follow.
 pub(crate) fn chain(digest: u64, load: Load, payload: &[u8]) -> u64 {
+    (digest.rotate_left(23) ^ link(load, payload)).wrapping_mul(DIGEST)
+}
+
+/// The number of one message, for sums that know no order.
+pub(crate) fn item(load: Load, payload: &[u8]) -> u64 {
+    xxh3_64(&link(load, payload).to_le_bytes())
+}
+
+fn link(load: Load, payload: &[u8]) -> u64 {
     let number = load.counter.wrapping_mul(COUNTER);
     let sender = u64::from(load.sender.0).wrapping_mul(SENDER);
-    let link = xxh3_64(payload) ^ number ^ sender;
-    (digest.rotate_left(23) ^ link).wrapping_mul(DIGEST)
+    xxh3_64(payload) ^ number ^ sender
 }
 
 #[cfg(test)]

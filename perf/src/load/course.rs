@@ -11,9 +11,10 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use roundel::{Configuration, ConfigurationKind, NodeId, RingId};
+use roundel::{Configuration, ConfigurationKind, NodeId, Ordinal, RingId, Service};
 
 use super::measure::{Extras, Measured, Measurement};
+use super::tally::Tally;
 use crate::counters::Counters;
 use crate::exit::End;
 use crate::payload::{Load, Payload};
@@ -27,6 +28,8 @@ pub(crate) struct Run {
     pub(crate) clock: u64,
     /// Sends are planned.
     pub(crate) is_paced: bool,
+    /// Of what is sent.
+    pub(crate) service: Service,
 }
 
 /// A run as one member sees it.
@@ -53,7 +56,7 @@ pub(crate) enum Phase {
     /// Waiting for all members in one configuration, and for the word of each.
     Gathering { ready: BTreeSet<NodeId> },
     /// Under load, not measured.
-    Warming,
+    Warming(Tally),
     /// Under load, measured.
     Measuring(Box<Measurement>),
     /// Measured; waiting for the others, so that nobody leaves under the load of another.
@@ -113,7 +116,7 @@ impl Course {
                 self.same_clock = true;
                 self.gather(configuration);
             }
-            Phase::Warming | Phase::Measuring(_) => {
+            Phase::Warming(_) | Phase::Measuring(_) => {
                 let together = &configuration.members;
                 let lost = self.members.iter().filter(|member| !together.contains(member));
                 let lost: Vec<String> = lost.map(ToString::to_string).collect();
@@ -145,11 +148,12 @@ impl Course {
         &mut self,
         now_ns: u64,
         sender: NodeId,
+        at: Ordinal,
         bytes: &[u8],
     ) -> Option<Cue> {
         match Payload::parse(bytes)? {
             Payload::Load(load) => {
-                if let Err(reason) = self.handle_load(now_ns, sender, load, bytes) {
+                if let Err(reason) = self.handle_load(now_ns, sender, at, load, bytes) {
                     self.stop(End::Invalid(reason));
                 }
                 None
@@ -162,20 +166,12 @@ impl Course {
                 let gathering = matches!(self.phase, Phase::Gathering { .. });
                 let begins = gathering && self.ring == Some(ring);
                 begins.then(|| {
-                    self.phase = Phase::Warming;
+                    self.phase = Phase::Warming(Tally::new(self.run.service));
                     Cue::Begun
                 })
             }
-            Payload::Start => {
-                let warm = matches!(self.phase, Phase::Warming);
-                warm.then(|| {
-                    let extras = Extras { others: self.same_clock, lateness: self.run.is_paced };
-                    let measurement = Measurement::start(self.me, extras);
-                    self.phase = Phase::Measuring(Box::new(measurement));
-                    Cue::Started
-                })
-            }
-            Payload::End => self.note_end(),
+            Payload::Start => self.note_start(at),
+            Payload::End => self.note_end(at),
             Payload::Done => {
                 if let Phase::Finishing { done } = &mut self.phase {
                     done.insert(sender);
@@ -192,12 +188,17 @@ impl Course {
         &mut self,
         now_ns: u64,
         sender: NodeId,
+        at: Ordinal,
         load: Load,
         bytes: &[u8],
     ) -> Result<(), String> {
         load.check_sender(sender)?;
         match &mut self.phase {
-            Phase::Measuring(measurement) => measurement.message(now_ns, load, bytes),
+            Phase::Measuring(measurement) => measurement.message(now_ns, at, load, bytes),
+            Phase::Warming(tally) if !self.run.service.is_totally_ordered() => {
+                tally.add(at, load, bytes);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -220,11 +221,28 @@ impl Course {
         }
     }
 
-    fn note_end(&mut self) -> Option<Cue> {
+    fn note_start(&mut self, at: Ordinal) -> Option<Cue> {
+        let measuring = Phase::Finishing { done: BTreeSet::new() };
+        match std::mem::replace(&mut self.phase, measuring) {
+            Phase::Warming(mut tally) => {
+                tally.begin(at);
+                let extras = Extras { others: self.same_clock, lateness: self.run.is_paced };
+                let measurement = Measurement::start(self.me, tally, extras);
+                self.phase = Phase::Measuring(Box::new(measurement));
+                Some(Cue::Started)
+            }
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    fn note_end(&mut self, at: Ordinal) -> Option<Cue> {
         let finishing = Phase::Finishing { done: BTreeSet::new() };
         match std::mem::replace(&mut self.phase, finishing) {
             Phase::Measuring(measurement) => {
-                self.measured = Some(measurement.end());
+                self.measured = Some(measurement.end(at));
                 self.publish.push(Payload::Done.control());
                 Some(Cue::Ended)
             }
@@ -256,7 +274,9 @@ impl Course {
                      --members and network"
                 )));
             }
-            Phase::Warming => self.stop(End::Invalid("the start marker did not come".to_owned())),
+            Phase::Warming(_) => {
+                self.stop(End::Invalid("the start marker did not come".to_owned()));
+            }
             Phase::Measuring(_) => {
                 self.stop(End::Invalid("the end marker did not come".to_owned()));
             }
@@ -306,14 +326,15 @@ mod tests {
     }
 
     fn course(me: u32) -> Course {
-        let run = Run { members: 2, options: 7, clock: 9, is_paced: true };
+        let run =
+            Run { members: 2, options: 7, clock: 9, is_paced: true, service: Service::Agreed };
         let mut course = Course::new(NodeId(me), run);
         course.handle_configuration(&configuration(ConfigurationKind::Regular, &[1, 2]));
         course
     }
 
     fn say(course: &mut Course, sender: u32, payload: Payload) -> Option<Cue> {
-        course.handle_message(0, NodeId(sender), &payload.control())
+        course.handle_message(0, NodeId(sender), Ordinal(1), &payload.control())
     }
 
     fn ready(options: u64) -> Payload {
@@ -375,7 +396,7 @@ mod tests {
             let mut course = course(1);
             say(&mut course, 1, Payload::Begin { ring: RING });
             say(&mut course, 1, Payload::Start);
-            course.handle_message(0, NodeId(sender), &bytes);
+            course.handle_message(0, NodeId(sender), Ordinal(1), &bytes);
             match course.into_outcome().end {
                 None => assert_eq!(sender, 2),
                 Some(End::Invalid(why)) => assert!(why.contains("came as one of"), "{why}"),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use roundel::{NodeId, Rotations};
+use roundel::{NodeId, Ordinal, Rotations, Service};
 
+use super::tally::Tally;
 use crate::counters::Counters;
 use crate::figures::Recorder;
-use crate::order::chain;
 use crate::pace::{first_at, planned};
 use crate::payload::Load;
 use crate::usage::{cpu_ns, now_ns};
@@ -28,9 +28,9 @@ pub(crate) struct Measurement {
     started_ns: u64,
     cpu_start_ns: u64,
     counters: Counters,
-    delivered: u64,
-    bytes: u64,
-    digest: u64,
+    tally: Tally,
+    /// Messages of one sender come in its order.
+    keeps_order: bool,
     senders: Vec<Heard>,
     /// Planned send to delivery: of own messages, and of all others.
     own: Recorder,
@@ -119,14 +119,13 @@ impl Measured {
 }
 
 impl Measurement {
-    /// Begins at the start marker.
-    pub(crate) fn start(me: NodeId, extras: Extras) -> Self {
+    /// Begins at the start marker, with what was tallied behind it already.
+    pub(crate) fn start(me: NodeId, tally: Tally, extras: Extras) -> Self {
         Self {
             me,
             counters: Counters::default(),
-            delivered: 0,
-            bytes: 0,
-            digest: 0,
+            keeps_order: tally.service() != Service::Reliable,
+            tally,
             senders: Vec::new(),
             own: Recorder::new(),
             others: extras.others.then(Recorder::new),
@@ -144,12 +143,11 @@ impl Measurement {
     pub(crate) fn message(
         &mut self,
         now_ns: u64,
+        at: Ordinal,
         load: Load,
         payload: &[u8],
     ) -> Result<(), String> {
-        self.delivered += 1;
-        self.bytes += payload.len() as u64;
-        self.digest = chain(self.digest, load, payload);
+        self.tally.add(at, load, payload);
         let latency_ns = now_ns.saturating_sub(load.planned_ns);
         if load.sender == self.me {
             self.own.record(latency_ns);
@@ -159,10 +157,12 @@ impl Measurement {
         } else if let Some(others) = &mut self.others {
             others.record(latency_ns);
         }
+        let keeps_order = self.keeps_order;
         let sender = self.sender(load);
         sender.delivered += 1;
-        let expected = std::mem::replace(&mut sender.next, load.counter + 1);
-        if load.counter == expected {
+        let next = if keeps_order { load.counter + 1 } else { sender.next.max(load.counter + 1) };
+        let expected = std::mem::replace(&mut sender.next, next);
+        if load.counter == expected || !keeps_order {
             return Ok(());
         }
         let Load { sender, counter, .. } = load;
@@ -174,18 +174,19 @@ impl Measurement {
         self.counters = counters;
     }
 
-    /// Ends at the end marker.
-    pub(crate) fn end(self) -> Measured {
+    /// Ends at the end marker, which has this place.
+    pub(crate) fn end(mut self, marker: Ordinal) -> Measured {
         let ended_ns = now_ns();
+        self.tally.end(marker);
         let own = self.senders.iter().find(|sender| sender.id == self.me);
         Measured {
             span: Duration::from_nanos(ended_ns.saturating_sub(self.started_ns)),
             bounds_ns: [self.started_ns, ended_ns],
             next_own: own.map(|own| own.next),
             cpu: Duration::from_nanos(cpu_ns().saturating_sub(self.cpu_start_ns)),
-            delivered: self.delivered,
-            bytes: self.bytes,
-            digest: self.digest,
+            delivered: self.tally.messages,
+            bytes: self.tally.bytes,
+            digest: self.tally.digest,
             senders: self.senders.iter().map(|sender| (sender.id, sender.delivered)).collect(),
             own: self.own.into_histogram(),
             others: self.others.map(Recorder::into_histogram),
@@ -208,19 +209,24 @@ impl Measurement {
 mod tests {
     use super::*;
 
+    fn start(extras: Extras) -> Measurement {
+        Measurement::start(NodeId(1), Tally::new(Service::Agreed), extras)
+    }
+
     #[test]
     fn a_gap_in_a_senders_messages_is_found() {
-        let mut measurement = Measurement::start(NodeId(1), Extras::default());
+        let mut measurement = start(Extras::default());
         let load = Load { sender: NodeId(2), counter: 7, planned_ns: 0, lateness_ns: 0 };
-        assert!(measurement.message(0, load, b"").is_ok());
-        let wrong = measurement.message(0, Load { counter: 9, ..load }, b"").unwrap_err();
+        assert!(measurement.message(0, Ordinal(1), load, b"").is_ok());
+        let wrong =
+            measurement.message(0, Ordinal(1), Load { counter: 9, ..load }, b"").unwrap_err();
         assert!(wrong.contains("instead of its 8"), "{wrong}");
     }
 
     /// A run from 1 s to 2 s, in which own messages came up to this number.
     fn measured(next_own: Option<u64>) -> Measured {
         let extras = Extras { lateness: true, others: false };
-        let measured = Measurement::start(NodeId(1), extras).end();
+        let measured = start(extras).end(Ordinal(9));
         Measured { bounds_ns: [1_000_000_000, 2_000_000_000], next_own, ..measured }
     }
 
@@ -248,12 +254,12 @@ mod tests {
     fn nothing_is_taken_down_that_is_not_told() {
         let load = Load { sender: NodeId(2), counter: 0, planned_ns: 0, lateness_ns: 3 };
         for (others, lateness) in [(true, false), (false, true)] {
-            let mut measurement = Measurement::start(NodeId(1), Extras { others, lateness });
+            let mut measurement = start(Extras { others, lateness });
             for sender in [1, 2] {
                 let load = Load { sender: NodeId(sender), ..load };
-                measurement.message(5_000, load, b"").unwrap();
+                measurement.message(5_000, Ordinal(1), load, b"").unwrap();
             }
-            let measured = measurement.end();
+            let measured = measurement.end(Ordinal(9));
             assert_eq!(measured.own.len(), 1);
             assert_eq!(measured.others.map(|it| it.len()), others.then_some(1));
             assert_eq!(measured.lateness.map(|it| it.len()), lateness.then_some(1));

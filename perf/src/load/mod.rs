@@ -6,6 +6,7 @@ mod measure;
 mod report;
 mod sender;
 mod source;
+mod tally;
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use report::{Report, refusal};
 use sender::Sender;
 pub(crate) use sender::{SLEEP_MAX, SLEEP_MIN};
 use source::{Plan, Progress, Source};
+pub(crate) use tally::Tally;
 
 use crate::counters::Counters;
 use crate::exit::{self, End, Exit};
@@ -102,6 +104,7 @@ impl<'a> Member<'a> {
             options: args.hash(),
             clock: clock_id(),
             is_paced: args.rate != Rate::Max,
+            service: args.service,
         };
         Self {
             args,
@@ -177,7 +180,7 @@ impl<'a> Member<'a> {
 
     /// The sending thread ended by itself while the load is on.
     fn sender_failed(&self) -> bool {
-        let loads = matches!(self.course.phase(), Phase::Warming | Phase::Measuring(_));
+        let loads = matches!(self.course.phase(), Phase::Warming(_) | Phase::Measuring(_));
         loads && matches!(&self.load, Sending::Thread(sender) if sender.has_ended())
     }
 
@@ -194,7 +197,7 @@ impl<'a> Member<'a> {
                 }
                 messages += 1;
                 let (sender, payload) = (message.id.sender, message.payload);
-                cues.extend(course.handle_message(at_ns, sender, payload));
+                cues.extend(course.handle_message(at_ns, sender, message.ordinal, payload));
             }
         });
         for cue in cues {

@@ -191,6 +191,7 @@ mod tests {
     use roundel::NodeId;
 
     use super::super::measure::{Extras, Measurement};
+    use super::super::tally::Tally;
     use super::*;
     use crate::payload::Load;
 
@@ -206,15 +207,16 @@ mod tests {
 
     /// A second in which these senders were heard so often.
     fn measured(senders: &[(u32, u64)]) -> Measured {
-        let mut measurement = Measurement::start(NodeId(1), Extras::default());
+        let mut measurement =
+            Measurement::start(NodeId(1), Tally::new(roundel::Service::Agreed), Extras::default());
         for (sender, messages) in senders {
             for counter in 0..*messages {
                 let sender = NodeId(*sender);
                 let load = Load { sender, counter, planned_ns: 0, lateness_ns: 0 };
-                measurement.message(0, load, b"").unwrap();
+                measurement.message(0, roundel::Ordinal(1), load, b"").unwrap();
             }
         }
-        let mut measured = measurement.end();
+        let mut measured = measurement.end(roundel::Ordinal(9));
         measured.span = Duration::from_secs(1);
         measured
     }

@@ -82,6 +82,9 @@ pub(crate) struct Run {
     pub(crate) payload_mbit_per_s: f64,
     /// Each the greatest of all members': planned send to own delivery.
     pub(crate) latency_us: Percentiles,
+    /// The same to the delivery at the others, whose clock is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_others_us: Option<Percentiles>,
     /// Of all members, until the cell has them.
     #[serde(skip)]
     pub(crate) latencies: Option<Latencies>,
@@ -123,7 +126,32 @@ pub(crate) struct Figures {
     pub(crate) p99_us: Spread,
     pub(crate) p999_us: Spread,
     pub(crate) max_us: Spread,
+    /// Planned send to delivery at the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) others: Option<Others>,
     pub(crate) cpu_us_per_msg: Spread,
+}
+
+/// What the others wait for.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Default, Debug)]
+pub(crate) struct Others {
+    pub(crate) p50_us: Spread,
+    pub(crate) p99_us: Spread,
+    pub(crate) p999_us: Spread,
+}
+
+impl Others {
+    fn of(runs: &[Run]) -> Option<Self> {
+        let valid = runs.iter().filter(|run| run.validity.valid);
+        let told: Option<Vec<Percentiles>> = valid.map(|run| run.latency_others_us).collect();
+        let told = told.filter(|told| !told.is_empty())?;
+        let spread = |of: fn(&Percentiles) -> f64| Spread::of(told.iter().map(of));
+        Some(Self {
+            p50_us: spread(|it| it.p50),
+            p99_us: spread(|it| it.p99),
+            p999_us: spread(|it| it.p999),
+        })
+    }
 }
 
 impl Figures {
@@ -147,6 +175,7 @@ impl Figures {
             p99_us: spread(|run| run.latency_us.p99),
             p999_us: spread(|run| run.latency_us.p999),
             max_us: spread(|run| run.latency_us.max),
+            others: Others::of(runs),
             cpu_us_per_msg: spread(|run| run.cpu_us_per_msg),
         }
     }

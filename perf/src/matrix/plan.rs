@@ -78,6 +78,12 @@ pub(crate) const GRID_SIZES: [usize; 3] = [64, SIZE, 8 << 10];
 /// In thousandths.
 pub(crate) const LOSSES: [u32; 4] = [0, 1, 10, 50];
 
+/// Services that are compared by what loss, in thousandths, costs their latency, and the rate of each
+/// member at which they are: far from what the ring takes, so that nothing waits but for repair.
+pub(crate) const SERVICES: [&str; 5] = ["reliable", "fifo", "causal", "agreed", "safe"];
+pub(crate) const SERVICE_LOSSES: [u32; 3] = [0, 10, 50];
+pub(crate) const SERVICE_RATE: RatePlan = RatePlan::PerSecond(2_000);
+
 /// The link that most networks have, in Mbit/s, and what its switch keeps for a port.
 pub(crate) const LINK: u32 = 1_000;
 pub(crate) const PORT_BUFFER_BYTES: u32 = 300_000;
@@ -196,6 +202,10 @@ pub(crate) fn full(hosts: u16) -> Vec<Cell> {
     for members in GRID_MEMBERS {
         cells.extend(GRID_SIZES.map(|size| Cell { members, size, ..base() }));
     }
+    for service in SERVICES {
+        let cell = Cell { service: named(service), rate: SERVICE_RATE, ..base() };
+        cells.extend(SERVICE_LOSSES.map(|loss_per_mille| Cell { loss_per_mille, ..cell.clone() }));
+    }
     for rate in [RatePlan::Max, RatePlan::PercentOfMax(LOSS_LOAD_PERCENT)] {
         cells.extend(LOSSES.map(|loss_per_mille| Cell { loss_per_mille, rate, ..base() }));
     }
@@ -270,7 +280,7 @@ mod tests {
             }
         }
         assert_eq!(full(8)[0], Cell::base());
-        assert!((95..=110).contains(&full(8).len()), "{}", full(8).len());
+        assert!((110..=125).contains(&full(8).len()), "{}", full(8).len());
         assert!(full(3).iter().all(|cell| cell.members <= 3));
     }
 

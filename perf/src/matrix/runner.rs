@@ -44,6 +44,7 @@ struct LoadResult {
     msgs_per_s: f64,
     payload_mbit_per_s: f64,
     latency_us: Percentiles,
+    latency_others_us: Option<Percentiles>,
     latency_histogram: Option<Latencies>,
     lateness_us: Option<Percentiles>,
     rotation_us: Percentiles,
@@ -199,6 +200,7 @@ fn load_of(results: &[LoadResult]) -> Run {
         msgs_per_s: least(results.iter().map(|result| result.msgs_per_s)),
         payload_mbit_per_s: least(results.iter().map(|result| result.payload_mbit_per_s)),
         latency_us: Percentiles::worst(results.iter().map(|result| &result.latency_us)),
+        latency_others_us: worst_of_others(results),
         latencies: Latencies::merged(
             results.iter().filter_map(|result| result.latency_histogram.as_ref()),
         ),
@@ -212,6 +214,13 @@ fn load_of(results: &[LoadResult]) -> Run {
         steal_percent: 0.0,
         validity: Validity::of(reason),
     }
+}
+
+/// Where all members have one clock.
+fn worst_of_others(results: &[LoadResult]) -> Option<Percentiles> {
+    let told: Option<Vec<&Percentiles>> =
+        results.iter().map(|result| result.latency_others_us.as_ref()).collect();
+    told.map(|told| Percentiles::worst(told.into_iter()))
 }
 
 fn floor_of(results: &[FloorResult]) -> FloorRun {
@@ -238,6 +247,7 @@ mod tests {
             msgs_per_s,
             payload_mbit_per_s: 1.0,
             latency_us: Percentiles { p99, ..Percentiles::default() },
+            latency_others_us: Some(Percentiles { p99: p99 + 1.0, ..Percentiles::default() }),
             latency_histogram: Some(rising(10)),
             lateness_us: None,
             rotation_us: Percentiles::default(),
@@ -254,6 +264,7 @@ mod tests {
         let run = load_of(&[member(10.0, 7.0, "a"), member(9.0, 8.0, "a")]);
         assert!(run.validity.valid);
         assert_eq!((run.msgs_per_s, run.latency_us.p99), (9.0, 8.0));
+        assert_eq!(run.latency_others_us.map(|others| others.p99), Some(9.0));
         assert_eq!(run.latencies.map(|all| all.count()), Some(20), "percentiles are of all");
         assert_eq!((run.cpu_us_per_msg, run.retransmits, run.socket_drops), (1.0, 2, 4));
     }

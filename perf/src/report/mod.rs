@@ -186,6 +186,7 @@ pub(crate) mod tests {
             let run = Run {
                 msgs_per_s,
                 latency_us,
+                latency_others_us: Some(latency_us),
                 latencies: (cell.rate != RatePlan::Max).then(|| rising(100)),
                 cpu_us_per_msg: 0.5,
                 validity: validity.clone(),

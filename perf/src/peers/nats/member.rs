@@ -5,15 +5,23 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roundel::NodeId;
+use roundel::{NodeId, Ordinal, Service};
 
 use super::sender::{Pace, Sender, Shared};
 use super::wire::{Frame, HELLO, parse};
 use crate::exit::{Exit, fail};
-use crate::load::{Extras, Measured, Measurement};
+use crate::load::{Extras, Measured, Measurement, Tally};
 use crate::payload::{Load, Payload};
 use crate::peers::session::{Outcome, Word};
 use crate::usage::now_ns;
+
+/// A broker gives no places: what comes between the markers lies between them.
+const PLACE: Ordinal = Ordinal(0);
+
+/// Of one order, the broker's.
+fn tally() -> Tally {
+    Tally::new(Service::Agreed)
+}
 
 /// Longest wait for the broker.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -70,15 +78,15 @@ fn measure(args: &MemberArgs) -> Result<Outcome, String> {
         if now_ns >= end_ns {
             break;
         } else if now_ns >= start_ns && measurement.is_none() {
-            measurement = Some(Measurement::start(NodeId(args.id), Extras::default()));
+            measurement = Some(Measurement::start(NodeId(args.id), tally(), Extras::default()));
         }
         receiver.receive(|now_ns, load, payload| match &mut measurement {
-            Some(measurement) => measurement.message(now_ns, load, payload),
+            Some(measurement) => measurement.message(now_ns, PLACE, load, payload),
             None => Ok(()),
         })?;
         sender.wake();
     }
-    let measured = measurement.map(Measurement::end).ok_or("nothing was measured")?;
+    let measured = measurement.map(|it| it.end(PLACE)).ok_or("nothing was measured")?;
     Ok(outcome(args, &measured))
 }
 

@@ -6,7 +6,7 @@ use crate::latencies::Latencies;
 use crate::matrix::document::CellResult;
 use crate::matrix::plan::{
     Cell, LADDER_LOSSES, LADDER_SERVICES, LINK, LOSS_LOAD_PERCENT, MTUS, PORT_BUFFER_BYTES,
-    RatePlan, SIZE, percent,
+    RatePlan, SERVICE_LOSSES, SERVICE_RATE, SERVICES, SIZE, percent,
 };
 use crate::report::bytes;
 use crate::report::scale::Scale;
@@ -151,6 +151,37 @@ pub(super) fn of_loss(cells: &Cells<'_>) -> Chart {
         x: Axis {
             label: "loss",
             scale: Scale::Names(losses.iter().map(|loss| percent(*loss)).collect()),
+        },
+        y: Axis { label: "µs", scale: Scale::log(heights(&lines)) },
+        lines,
+    }
+}
+
+/// What each service waits for when packets are lost.
+pub(super) fn of_services(cells: &Cells<'_>) -> Chart {
+    let x = |result: &CellResult| {
+        let is_its = |loss: &u32| *loss == result.cell.loss_per_mille;
+        SERVICE_LOSSES.iter().position(is_its).unwrap_or(0) as f64
+    };
+    let mut lines = Vec::new();
+    for (colour, service) in SERVICES.into_iter().enumerate() {
+        let around = Cell { service: service.to_owned(), rate: SERVICE_RATE, ..Cell::base() };
+        let found = cells.like(&around, |like, cell| like.loss_per_mille = cell.loss_per_mille);
+        let p50 = |result: &CellResult| Some(result.figures.others?.p50_us);
+        let p99 = |result: &CellResult| Some(result.figures.others?.p99_us);
+        lines.push(line(&format!("{service}, 99 %"), colour, &found, x, p99));
+        lines.push(dashed(line(&format!("{service}, 50 %"), colour, &found, x, p50)));
+    }
+    Chart {
+        title: "Latency of services against loss",
+        note: format!(
+            "Planned send to delivery at the others, {}, {}; lost are datagrams at each receiver.",
+            bytes(SIZE),
+            rate_name(SERVICE_RATE)
+        ),
+        x: Axis {
+            label: "loss",
+            scale: Scale::Names(SERVICE_LOSSES.iter().map(|loss| percent(*loss)).collect()),
         },
         y: Axis { label: "µs", scale: Scale::log(heights(&lines)) },
         lines,

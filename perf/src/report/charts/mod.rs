@@ -24,6 +24,7 @@ pub(crate) fn all(document: &Document) -> Vec<Chart> {
         latency::of_load(&cells, "Latency against load, 99 % of all messages", 0.99),
         latency::of_load_on_link(&cells),
         latency::of_loss(&cells),
+        latency::of_services(&cells),
         cost::of_members(&cells),
         cost::of_size(&cells),
         cost::of_rate(&cells),
@@ -112,7 +113,7 @@ mod tests {
     fn every_chart_that_people_expect_is_there() {
         let document = document();
         let charts = all(&document);
-        assert_eq!(charts.len(), 11);
+        assert_eq!(charts.len(), 12);
         for chart in charts {
             for line in &chart.lines {
                 assert!(line.points.len() > 1, "{}: {}", chart.title, line.name);
