@@ -1,6 +1,8 @@
 //! Directed schedules: situations that no history shows, made on purpose. Each test asserts that the
 //! situation arose, and that what came of it is right.
 
+mod services;
+
 use std::time::Duration;
 
 use bytes::Bytes;
