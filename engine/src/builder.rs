@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use roundel_ring::id::NodeId;
 use roundel_ring::params::{Params, ParamsError};
+use roundel_ring::primary::{Policy, PolicyError};
 use roundel_ring::wire::ClusterTag;
 use roundel_transport::{
     Interface, InterfaceError, Io, Mode, OpenError, Settings, SocketKind, Wanted,
@@ -34,6 +35,9 @@ pub enum JoinError {
     /// The tunables.
     #[error(transparent)]
     Params(#[from] ParamsError),
+    /// The primary policy.
+    #[error(transparent)]
+    Primary(#[from] PolicyError),
     /// The trace file.
     #[error("the trace {path} cannot be made: {error}; fix: name a writable file with --trace")]
     Trace {
@@ -96,6 +100,7 @@ pub struct Builder {
     pub(crate) mtu_bytes: Option<usize>,
     pub(crate) receive_buffer_bytes: Option<usize>,
     pub(crate) drive: DriveMode,
+    pub(crate) primary: Policy,
     pub(crate) params: Params,
 }
 
@@ -122,6 +127,7 @@ impl Builder {
             mtu_bytes: None,
             receive_buffer_bytes: None,
             drive: DriveMode::Threads,
+            primary: Policy::None,
             params: Params::default(),
         }
     }
@@ -291,6 +297,14 @@ impl Builder {
     #[must_use]
     pub const fn drive(mut self, drive: DriveMode) -> Self {
         self.drive = drive;
+        self
+    }
+
+    /// Which configurations may become the primary component, the same at every member; default
+    /// none. With the dynamic policy the member's votes are in the state directory: keep it.
+    #[must_use]
+    pub fn primary(mut self, policy: Policy) -> Self {
+        self.primary = policy;
         self
     }
 

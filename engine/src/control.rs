@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::adaptation::Adaptation;
 use crate::clock::Clock;
+use crate::disk::Write;
 use crate::doorbell::Bells;
 use crate::ending::EndReason;
 use crate::layered::ControlLetters;
@@ -65,11 +66,19 @@ pub(crate) struct Port {
     pub(crate) drained: bool,
 }
 
-/// The disk's ends of two queues; its thread does nothing but write and sync.
+/// The disk's ends of its queues; its thread does nothing but write and sync.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    pub(crate) writes: Sender<Epoch>,
+    pub(crate) writes: Sender<Write>,
     pub(crate) written: Receiver<Option<Epoch>>,
+    pub(crate) stored: Receiver<bool>,
+}
+
+impl Disk {
+    /// There is no answer.
+    fn is_empty(&self) -> bool {
+        self.written.is_empty() && self.stored.is_empty()
+    }
 }
 
 impl Control {
@@ -193,10 +202,8 @@ impl Control {
     fn has_news(&self) -> bool {
         let Port { shared, reports, disk, leaves, letters, .. } = &self.port;
         let ends = shared.ending.is_stopping() || shared.ending.is_abandoned();
-        ends || !letters.to_send.is_empty()
-            || !reports.is_empty()
-            || !disk.written.is_empty()
-            || !leaves.is_empty()
+        let told = !letters.to_send.is_empty() || !disk.is_empty() || !leaves.is_empty();
+        ends || told || !reports.is_empty()
     }
 
     /// After a sleep.
@@ -254,8 +261,19 @@ impl ControlPort for Port {
 
     fn write(&mut self, ceiling: Epoch) {
         stall(At::Push);
-        // One write at a time is asked for, and the queue holds one.
-        let _ = self.disk.writes.try_send(ceiling);
+        // One write of each kind at a time is asked for, and the queue holds two.
+        let _ = self.disk.writes.try_send(Write::Ceiling(ceiling));
+    }
+
+    fn store(&mut self, record: Bytes) {
+        stall(At::Push);
+        // One at a time, too.
+        let _ = self.disk.writes.try_send(Write::Record(record));
+    }
+
+    fn stored(&mut self) -> Option<bool> {
+        stall(At::Pop);
+        self.disk.stored.try_recv().ok()
     }
 
     fn send(&mut self, to: ControlDestination, frame: &[u8]) {

@@ -16,6 +16,7 @@
 //!             break;
 //!         }
 //!         Event::Configuration(configuration) => println!("{:?}", configuration.members),
+//!         Event::Primary { ring } => println!("{ring} is the primary component"),
 //!     }
 //! }
 //! let report = node.leave(Duration::from_secs(1));
@@ -25,7 +26,9 @@
 //! ```
 //!
 //! A [`Node`] is one member. Two threads do its work: a data worker that owns the ring's token,
-//! window and delivery, and a control thread that forms memberships; see `ENGINE.md`.
+//! window and delivery, and a control thread that forms memberships; see `ENGINE.md`. What the
+//! services promise, and what a configuration, a primary component and a view are, in plain words
+//! and pictures: [`services`].
 #![forbid(unsafe_code)]
 
 mod adaptation;
@@ -50,6 +53,8 @@ mod probe;
 mod publisher;
 mod room;
 mod rotation;
+#[doc = include_str!("../SERVICES.md")]
+pub mod services {}
 mod shared;
 mod stall;
 mod state_dir;
@@ -78,6 +83,7 @@ pub use roundel_ring::layer::{
     LETTER_BYTES_MAX, Layer, Letter, Publication, StreamEvent as EventRef,
 };
 pub use roundel_ring::params::Params;
+pub use roundel_ring::primary::{Policy, PolicyError};
 pub use roundel_ring::seq::Ordinal;
 pub use roundel_ring::service::{Channel, Class, Service};
 pub use roundel_ring::time::Time;

@@ -13,6 +13,7 @@ use roundel_ring::epoch::Start;
 use roundel_ring::id::NodeId;
 use roundel_ring::ordering::Identity;
 use roundel_ring::params::Params;
+use roundel_ring::primary::{Policy, Primary, Record};
 use roundel_ring::roster::{Endpoint, Member};
 use roundel_ring::wire::{MTU_MAX_BYTES, MTU_MIN_BYTES, frame_bytes_max};
 use roundel_transport::{Interface, Opened, SocketKind, Waker, open};
@@ -49,6 +50,7 @@ const HANDOFFS_MAX: usize = 16;
 
 pub(crate) fn start(builder: &Builder) -> Result<Node, JoinError> {
     builder.params.validate()?;
+    builder.primary.validate()?;
     builder.placement.prepare()?;
     let interface = Interface::choose(&builder.interface)?;
     let id = builder.id.unwrap_or(NodeId(interface.address.to_bits()));
@@ -70,7 +72,23 @@ pub(crate) fn start_over(
     let start = state.start()?;
     let member = Member { id, incarnation: start.incarnation, endpoint: endpoint(&opened) };
     let identity = Identity { member, cluster: builder.cluster_tag(), mtu_bytes };
-    assemble(builder, opened, state, start, identity, interface)
+    // So is what the votes of this life are built on.
+    let primary = primary(builder, &state, member)?;
+    assemble(builder, opened, state, start, identity, interface, primary)
+}
+
+/// The primary component's machine, if a policy is set.
+fn primary(
+    builder: &Builder,
+    state: &StateDir,
+    member: Member,
+) -> Result<Option<Primary>, JoinError> {
+    let record = match builder.primary {
+        Policy::None => return Ok(None),
+        Policy::Dynamic { .. } => state.record(member.incarnation)?,
+        Policy::Majority(_) | Policy::Weighted(_) => Record::new(member.incarnation),
+    };
+    Ok(Some(Primary::new(member.id, builder.primary.clone(), record)))
 }
 
 pub(crate) fn mtu(builder: &Builder, interface: &Interface) -> Result<usize, JoinError> {
@@ -130,6 +148,7 @@ fn assemble(
     start: Start,
     identity: Identity,
     interface: Interface,
+    primary: Option<Primary>,
 ) -> Result<Node, JoinError> {
     let notices: Vec<String> = opened.notices.iter().map(ToString::to_string).collect();
     for notice in &notices {
@@ -151,7 +170,10 @@ fn assemble(
     let message_bytes_max = params.message_bytes;
     let clock = Clock::new();
     let (_, now) = clock.now();
-    let half = DataHalf::new(identity.clone(), params.clone(), traced, now);
+    let mut half = DataHalf::new(identity.clone(), params.clone(), traced, now);
+    if let Some(primary) = primary {
+        half = half.with_primary(now, primary);
+    }
     let idle = Idle::new(builder.idle, builder.placement.realtime.is_some());
     let worker = Worker::new(half, worker, clock, idle, builder.slow_consumer);
     let half = ControlHalf::new(identity, start, params, now);

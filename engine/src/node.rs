@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crossbeam::channel::Sender;
 use roundel_ring::configuration::Configuration;
 use roundel_ring::delivery::{Assembler, Delivery, Message, MessageRef};
-use roundel_ring::id::{Incarnation, NodeId};
+use roundel_ring::id::{Incarnation, NodeId, RingId};
 use roundel_ring::layer::StreamEvent as EventRef;
 use roundel_ring::service::{Channel, Service};
 use roundel_transport::{Interface, IoInUse};
@@ -31,6 +31,12 @@ pub enum Event {
     Message(Message),
     /// A configuration change.
     Configuration(Configuration),
+    /// The regular configuration in force is the primary component, until the next transitional
+    /// one. Only with a policy ([`Builder::primary`]).
+    Primary {
+        /// Its ring.
+        ring: RingId,
+    },
 }
 
 /// Why there is no event.
@@ -179,8 +185,12 @@ impl Node {
                 return Ok(event);
             }
             let Ok(delivery) = self.take() else { return Err(self.nothing_ready()) };
-            if let Delivery::Configuration(configuration) = &delivery {
-                self.ready.push_back(Event::Configuration(configuration.clone()));
+            match &delivery {
+                Delivery::Configuration(configuration) => {
+                    self.ready.push_back(Event::Configuration(configuration.clone()));
+                }
+                Delivery::Primary { ring } => self.ready.push_back(Event::Primary { ring: *ring }),
+                Delivery::Packet(_) => {}
             }
             let ready = &mut self.ready;
             let each = |message: MessageRef<'_>| {
@@ -226,14 +236,22 @@ impl Node {
                 Event::Configuration(configuration) => {
                     each(EventRef::Configuration(configuration));
                 }
+                Event::Primary { ring } => each(EventRef::Primary { ring: *ring }),
                 Event::Message(message) => each(EventRef::Message(message.as_ref())),
             }
         }
         for _ in 0..packets {
             let Ok(delivery) = self.take() else { break };
-            if let Delivery::Configuration(configuration) = &delivery {
-                events += 1;
-                each(EventRef::Configuration(configuration));
+            match &delivery {
+                Delivery::Configuration(configuration) => {
+                    events += 1;
+                    each(EventRef::Configuration(configuration));
+                }
+                Delivery::Primary { ring } => {
+                    events += 1;
+                    each(EventRef::Primary { ring: *ring });
+                }
+                Delivery::Packet(_) => {}
             }
             self.assembler.handle(&delivery, |message| {
                 events += 1;

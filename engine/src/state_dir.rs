@@ -1,5 +1,5 @@
-//! What a member keeps on disk: its epoch ceiling, and a lock that keeps a second member with the
-//! same name off this host.
+//! What a member keeps on disk: its epoch ceiling, with a dynamic primary policy its record of
+//! primary components, and a lock that keeps a second member with the same name off this host.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use roundel_ring::epoch::Start;
-use roundel_ring::id::{Epoch, NodeId};
+use roundel_ring::id::{Epoch, Incarnation, NodeId};
+use roundel_ring::primary::{RECORD_BYTES_MAX, Record};
 
 /// The state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,15 @@ pub enum StateError {
         /// Why not.
         error: io::Error,
     },
+    /// The file holds something else than a record of primary components.
+    #[error(
+        "{path} is damaged; fix: restore it, or remove it: then this member has no say in what \
+         was decided before, and counts again once it has been in a primary component"
+    )]
+    DamagedRecord {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file holds something else than a ceiling.
     #[error(
         "{path} is damaged; fix: remove it if no other member of this cluster and id ever ran \
@@ -60,6 +70,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(1);
 pub(crate) struct StateDir {
     directory: PathBuf,
     epoch_path: PathBuf,
+    record_path: PathBuf,
     _lock: Flock<File>,
 }
 
@@ -83,7 +94,8 @@ impl StateDir {
             errno => failed(&lock_path, "locked", errno.into()),
         })?;
         let epoch_path = directory.join(format!("{id}.epoch"));
-        Ok(Self { directory, epoch_path, _lock: lock })
+        let record_path = directory.join(format!("{id}.primary"));
+        Ok(Self { directory, epoch_path, record_path, _lock: lock })
     }
 
     /// Takes a start epoch and makes its ceiling durable.
@@ -98,32 +110,60 @@ impl StateDir {
     }
 
     fn read(&self) -> Result<Epoch, StateError> {
-        let mut text = Vec::new();
-        let file = File::open(&self.epoch_path);
-        match file.and_then(|file| file.take(CEILING_BYTES_MAX + 1).read_to_end(&mut text)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Epoch(0)),
-            Err(error) => {
-                let path = self.epoch_path.clone();
-                return Err(StateError::Io { path, action: "read", error });
-            }
-        }
+        let Some(text) = read_file(&self.epoch_path, CEILING_BYTES_MAX)? else {
+            return Ok(Epoch(0));
+        };
         ceiling(&text).ok_or_else(|| StateError::Damaged { path: self.epoch_path.clone() })
+    }
+
+    /// The record of primary components; where there is none, a new one is made durable.
+    pub(crate) fn record(&self, incarnation: Incarnation) -> Result<Record, StateError> {
+        let path = self.record_path.clone();
+        if let Some(bytes) = read_file(&path, RECORD_BYTES_MAX as u64)? {
+            return Record::decode(&bytes).map_err(|_| StateError::DamagedRecord { path });
+        }
+        let record = Record::new(incarnation);
+        match self.write_record(&record.encode()) {
+            Ok(()) => Ok(record),
+            Err(error) => Err(StateError::Io { path, action: "written", error }),
+        }
+    }
+
+    /// Replaces the record, as durably as the ceiling.
+    pub(crate) fn write_record(&self, record: &[u8]) -> io::Result<()> {
+        self.replace(&self.record_path, record)
     }
 
     /// Replaces the ceiling: a new file, synced, renamed over the old one, and the directory
     /// synced, so that at any moment the disk holds the old number or the new one.
     pub(crate) fn write(&self, ceiling: Epoch) -> io::Result<()> {
-        let fresh = self.epoch_path.with_extension("epoch.new");
+        self.replace(&self.epoch_path, format!("{ceiling}\n").as_bytes())
+    }
+
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let mut fresh = path.as_os_str().to_owned();
+        fresh.push(".new");
         let mut file = File::create(&fresh)?;
-        file.write_all(format!("{ceiling}\n").as_bytes())?;
+        file.write_all(content)?;
         file.sync_all()?;
-        fs::rename(&fresh, &self.epoch_path)?;
+        fs::rename(&fresh, path)?;
         File::open(&self.directory)?.sync_all()
     }
 }
 
-/// The longest ceiling, with its newline. Whatever else lies there is not read to its end.
+/// The content of a file, if there is one, up to one byte more than `bytes_max`: whatever else lies
+/// there is not read to its end.
+fn read_file(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, StateError> {
+    let mut content = Vec::new();
+    let file = File::open(path);
+    match file.and_then(|file| file.take(bytes_max + 1).read_to_end(&mut content)) {
+        Ok(_) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StateError::Io { path: path.to_owned(), action: "read", error }),
+    }
+}
+
+/// The longest ceiling, with its newline.
 const CEILING_BYTES_MAX: u64 = 21;
 
 /// The ceiling that a file says: as [`StateDir::write`] writes it and in no other way, and such that
@@ -232,6 +272,21 @@ mod tests {
             let start = state.start();
             assert!(matches!(start, Err(StateError::Damaged { .. })), "{start:?} of {torn:?}");
         }
+    }
+
+    #[test]
+    fn a_record_is_made_once_and_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path(), "c", NodeId(1)).unwrap();
+        let first = state.record(Epoch(5)).unwrap();
+        assert_eq!(state.record(Epoch(9)).unwrap(), first, "it has been there since");
+        for damage in [&first.encode()[..7], b"", b"other", &[0; 1 << 20]] {
+            fs::write(&state.record_path, damage).unwrap();
+            let record = state.record(Epoch(9));
+            assert!(matches!(record, Err(StateError::DamagedRecord { .. })), "{record:?}");
+        }
+        fs::remove_file(&state.record_path).unwrap();
+        assert_ne!(state.record(Epoch(9)).unwrap(), first);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Layer for Polite {
                 self.to_thank.push(message.id.sender);
                 self.thank_at = Some(now + Duration::from_millis(20));
             }
-            EventRef::Message(_) | EventRef::Configuration(_) => {}
+            EventRef::Message(_) | EventRef::Configuration(_) | EventRef::Primary { .. } => {}
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Configuration {
     pub previous: Option<RingId>,
     /// Members, ascending.
     pub members: Arc<[NodeId]>,
-    /// Whether the primary policy admits it; `None` until a policy is set.
+    /// Whether the primary policy admits it, as far as that is known when it is installed; `None`
+    /// without a policy, for transitional ones, and when the other members' records will decide.
+    /// Eligible is not primary: that is confirmed later, or not at all.
     pub eligible: Option<bool>,
 }

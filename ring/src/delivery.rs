@@ -17,6 +17,12 @@ pub enum Delivery {
     Packet(DeliveredPacket),
     /// A configuration change.
     Configuration(Configuration),
+    /// The regular configuration in force is the primary component, until the next transitional
+    /// one.
+    Primary {
+        /// Its ring.
+        ring: RingId,
+    },
 }
 
 /// A delivered packet: all its messages, at one place of the order.
@@ -123,7 +129,7 @@ impl Message {
 /// Puts fragmented messages together, on the application's side of the stream.
 ///
 /// Bounded: at most one partial message a sender, each at most the largest message.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Assembler {
     partial: BTreeMap<NodeId, BytesMut>,
     message_bytes_max: usize,
@@ -147,6 +153,7 @@ impl Assembler {
                     self.partial.clear();
                 }
             }
+            Delivery::Primary { .. } => {}
             Delivery::Packet(delivered) => match delivered.packet.content {
                 Content::Messages { .. } => {
                     for (index, payload) in (0..).zip(delivered.packet.payloads()) {

@@ -7,12 +7,15 @@
 //! 4. Epoch below the durable ceiling, adopt, then forward: when a ring's first token exists every
 //!    member's worker has adopted that ring.
 //! 5. The worker alone writes messages and configuration changes into the delivery stream.
-//! 6. Directives are taken at the top of a cycle, at most one is outstanding.
+//! 6. Directives are taken at the top of a cycle, at most one of them is outstanding, and one
+//!    [`Directive::Stored`].
 //! 7. Nobody spins on a full queue.
 //! 8. Memory for a new ring is allocated by control and comes back for freeing.
 //! 9. Frozen means immutable: there is no way back to the old ring.
 
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::id::{NodeId, RingId};
 use crate::ordering::Recovery;
@@ -20,7 +23,7 @@ use crate::roster::{MemberMask, Roster};
 use crate::seq::Seq;
 use crate::slots::SlotMap;
 
-/// What control tells the worker. Each has one answer.
+/// What control tells the worker. Each but the last has one answer.
 #[derive(Clone, Hash, Debug)]
 pub enum Directive {
     /// Stop: answer [`Report::Frozen`] and change nothing from then on.
@@ -35,6 +38,11 @@ pub enum Directive {
     Originate {
         /// The adopted ring.
         ring: RingId,
+    },
+    /// Answers [`Report::Store`]: the record is durable.
+    Stored {
+        /// The write's number.
+        number: u64,
     },
 }
 
@@ -93,6 +101,14 @@ pub enum Report {
     },
     /// Memory of a ring that is over, to be freed.
     Retired(Box<Recovery>),
+    /// The primary component's record is to be made durable: the vote in it must not be said
+    /// before. Answered by [`Directive::Stored`]; until then there is no other.
+    Store {
+        /// Counts such reports.
+        number: u64,
+        /// The whole record.
+        record: Bytes,
+    },
     /// After a leave was asked for: every accepted message is delivered here and held by all.
     Drained,
 }

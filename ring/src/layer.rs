@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::configuration::Configuration;
 use crate::delivery::MessageRef;
-use crate::id::{Incarnation, NodeId};
+use crate::id::{Incarnation, NodeId, RingId};
 use crate::service::Class;
 use crate::time::Time;
 
@@ -20,10 +20,15 @@ pub enum StreamEvent<'a> {
     Message(MessageRef<'a>),
     /// A configuration change.
     Configuration(&'a Configuration),
+    /// The regular configuration in force is the primary component, until the next transitional one.
+    Primary {
+        /// Its ring.
+        ring: RingId,
+    },
 }
 
 /// What a layer has its member order.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Publication {
     /// How and for whom.
     pub class: Class,

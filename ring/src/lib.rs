@@ -19,6 +19,7 @@ pub mod pace;
 pub mod packet;
 pub mod packing;
 pub mod params;
+pub mod primary;
 pub mod receive;
 pub mod roster;
 pub mod seq;
@@ -26,6 +27,7 @@ pub mod service;
 pub mod slots;
 pub mod time;
 pub mod trace;
+pub mod vs;
 pub mod window;
 pub mod wire;
 

@@ -63,6 +63,8 @@ impl Channel {
     pub const GROUPS: Self = Self(2);
     /// Replicated state machines and their state transfer.
     pub const REPLICA: Self = Self(3);
+    /// The virtual synchrony filter: what its members come from.
+    pub const VIEWS: Self = Self(4);
 
     /// The highest number.
     pub const MAX: u8 = 15;

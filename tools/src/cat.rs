@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
             (!args.deliver_only).then(|| Input::new(node.publisher(), args.service, bytes_max));
         let facts = node.facts();
         let own = MessageId { sender: facts.id, incarnation: facts.incarnation, counter: 0 };
-        let output = Output::new(args.json);
+        let output = Output::new(args.json, args.member.has_primary());
         Self { args, node, stop, input, output, own, done: None, give_up: None }
     }
 
@@ -200,6 +200,7 @@ impl<'a> Session<'a> {
                         output.message(&message, is_own)
                     }
                     EventRef::Configuration(configuration) => output.configuration(configuration),
+                    EventRef::Primary { ring } => output.primary(ring),
                 };
             }
         });

@@ -32,6 +32,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "personal-window",
     "pin",
     "port",
+    "primary",
     "raw-protocol",
     "realtime",
     "receive-timeout",

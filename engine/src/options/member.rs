@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use roundel_ring::params::Params;
+use roundel_ring::primary::Policy;
 use roundel_transport::{Io, RawProtocol, SocketKind, Wanted};
 
 use super::values::{self, Peer};
@@ -131,6 +132,14 @@ pub struct MemberOptions {
     #[arg(long, value_name = "hold|evict:D", default_value = "hold")]
     #[arg(value_parser = values::slow_consumer)]
     slow_consumer: SlowConsumer,
+    /// Which configurations may be the primary component, the same at every member.
+    #[arg(
+        long,
+        value_name = "none|majority:ID,…|weighted:ID=W,…|dynamic:ID,…",
+        default_value = "none"
+    )]
+    #[arg(value_parser = values::primary)]
+    primary: Policy,
     /// IP MTU, 1280 to 9000; the ring's smallest counts [default: the interface's].
     #[arg(long, value_name = "N")]
     mtu: Option<usize>,
@@ -279,6 +288,7 @@ impl MemberOptions {
         builder.trace.clone_from(&self.trace);
         builder.slow_consumer = self.slow_consumer;
         builder.mtu_bytes = self.mtu;
+        builder.primary = self.primary.clone();
         builder.params = self.tunables.params();
         Ok(builder)
     }
@@ -287,6 +297,12 @@ impl MemberOptions {
     #[must_use]
     pub fn interface(&self) -> Wanted {
         self.interface.clone().unwrap_or_default()
+    }
+
+    /// Whether a policy for the primary component is set.
+    #[must_use]
+    pub fn has_primary(&self) -> bool {
+        self.primary != Policy::None
     }
 
     /// Slices of the processor; zero for those that a thread has anyway.

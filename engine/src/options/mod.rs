@@ -27,6 +27,7 @@ impl JoinError {
         match self {
             Self::Interface(_)
             | Self::Params(_)
+            | Self::Primary(_)
             | Self::Trace { .. }
             | Self::Mtu { .. }
             | Self::NoStateDir

@@ -1,9 +1,12 @@
 //! Values as they are written on command lines, in files and in the environment.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 use std::time::Duration;
 
+use roundel_ring::id::NodeId;
+use roundel_ring::primary::Policy;
 use roundel_ring::service::Service;
 use roundel_transport::RawProtocol;
 
@@ -80,6 +83,38 @@ pub(super) fn slow_consumer(text: &str) -> Result<SlowConsumer, String> {
     after.map(SlowConsumer::Evict).ok_or_else(|| "use hold, or evict:D such as evict:5s".to_owned())
 }
 
+/// `none`, `majority:1,2,3`, `weighted:1=2,2=1` or `dynamic:1,2,3`.
+pub(super) fn primary(text: &str) -> Result<Policy, String> {
+    const USAGE: &str = "use none, majority:1,2,3, weighted:1=2,2=1 or dynamic:1,2,3";
+    let policy = read_primary(text).ok_or_else(|| USAGE.to_owned())?;
+    policy.validate().map_err(|error| error.to_string())?;
+    Ok(policy)
+}
+
+fn read_primary(text: &str) -> Option<Policy> {
+    fn nodes<T: FromIterator<NodeId>>(text: &str) -> Option<T> {
+        text.split(',').map(node).collect()
+    }
+    fn node(text: &str) -> Option<NodeId> {
+        text.trim().parse().ok().map(NodeId)
+    }
+    let weight = |text: &str| {
+        let (id, weight) = text.split_once('=')?;
+        Some((node(id)?, weight.trim().parse().ok()?))
+    };
+    match text.split_once(':') {
+        None if text == "none" => Some(Policy::None),
+        Some(("majority", of)) => Some(Policy::Majority(nodes(of)?)),
+        Some(("dynamic", initial)) => Some(Policy::Dynamic { initial: nodes(initial)? }),
+        Some(("weighted", of)) => {
+            let weights: Vec<(NodeId, u32)> = of.split(',').map(weight).collect::<Option<_>>()?;
+            let distinct: BTreeMap<NodeId, u32> = weights.iter().copied().collect();
+            (distinct.len() == weights.len()).then_some(Policy::Weighted(distinct))
+        }
+        _ => None,
+    }
+}
+
 /// A peer as it is named: its address, and its token port where it is not the usual one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Peer {
@@ -110,6 +145,21 @@ impl FromStr for Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn primary_policies_are_named() {
+        let of = || [1, 2, 3].map(NodeId).into();
+        assert_eq!(primary("none"), Ok(Policy::None));
+        assert_eq!(primary("majority:1,2,3"), Ok(Policy::Majority(of())));
+        assert_eq!(primary("dynamic:3, 2,1"), Ok(Policy::Dynamic { initial: of() }));
+        let weights = [(NodeId(1), 2), (NodeId(2), 1)].into();
+        assert_eq!(primary("weighted:1=2,2=1"), Ok(Policy::Weighted(weights)));
+        let wrong =
+            ["", "some", "majority", "majority:", "majority:a", "weighted:1", "weighted:1=0"];
+        for text in wrong.into_iter().chain(["weighted:1=1,1=2", "dynamic:1,,2", "none:1"]) {
+            assert!(primary(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {

@@ -305,6 +305,7 @@ impl Reader {
                 }
                 return;
             }
+            Ok(Event::Primary { .. }) => return,
             Err(error) => {
                 self.has_ended |= matches!(error, TryRecvError::Ended(_));
                 return;

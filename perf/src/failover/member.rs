@@ -66,7 +66,7 @@ fn watch(rate: u32, mut node: Node, orders: &Receiver<String>) -> Result<(), Box
                 seen.push(Seen::Configuration { at_ns, members });
                 is_configured = true;
             }
-            EventRef::Configuration(_) => {}
+            EventRef::Configuration(_) | EventRef::Primary { .. } => {}
         })?;
         tell(&seen)?;
         if at_ns >= due_ns {

@@ -190,6 +190,7 @@ impl<'a> Member<'a> {
         let mut cues = Vec::new();
         let received = node.recv_batch(BATCH_PACKETS, |event| match event {
             EventRef::Configuration(configuration) => course.handle_configuration(configuration),
+            EventRef::Primary { .. } => {}
             EventRef::Message(message) => {
                 // A few packets may hold a thousand small ones.
                 if messages == BATCH_MESSAGES {

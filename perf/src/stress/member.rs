@@ -98,6 +98,7 @@ impl Member {
         let me = node.facts().id;
         node.recv_batch(BATCH_PACKETS, |event| match event {
             EventRef::Configuration(configuration) => history.handle_configuration(configuration),
+            EventRef::Primary { .. } => {}
             EventRef::Message(message) => {
                 let Some(Payload::Load(load)) = Payload::parse(message.payload) else { return };
                 history.handle_message(message.ring, message.id, load, message.payload);

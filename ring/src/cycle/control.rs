@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
+use super::store::Store;
 use crate::epoch::Start;
 use crate::handoff::{Directive, Report};
 use crate::id::{Epoch, NodeId};
@@ -24,6 +25,10 @@ pub trait ControlPort {
     fn written(&mut self) -> Option<Option<Epoch>>;
     /// Makes an epoch ceiling durable, file and directory synced.
     fn write(&mut self, ceiling: Epoch);
+    /// Makes a record of primary components durable, file and directory synced; one at a time.
+    fn store(&mut self, record: Bytes);
+    /// The disk's answer to the last [`ControlPort::store`]: whether the record is durable.
+    fn stored(&mut self) -> Option<bool>;
     /// Sends a frame.
     fn send(&mut self, to: ControlDestination, frame: &[u8]);
     /// Hands a directive to the worker.
@@ -53,13 +58,14 @@ pub struct ControlHalf {
     cycled_at: Time,
     /// Standing still for longer than this makes queued frames worthless.
     stall: std::time::Duration,
+    store: Store,
 }
 
 /// Of two equal ones the same inputs make the same outputs.
 impl Hash for ControlHalf {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { membership, frame: _, cycled_at, stall: _ } = self;
-        (membership, cycled_at).hash(state);
+        let Self { membership, frame: _, cycled_at, stall: _, store } = self;
+        (membership, cycled_at, store).hash(state);
     }
 }
 
@@ -69,7 +75,8 @@ impl ControlHalf {
     pub fn new(identity: Identity, start: Start, params: Params, now: Time) -> Self {
         let stall = params.token_loss;
         let membership = Membership::new(identity, start, params, now);
-        Self { membership, frame: Vec::new(), cycled_at: now, stall }
+        let store = Store::new(stall / 2);
+        Self { membership, frame: Vec::new(), cycled_at: now, stall, store }
     }
 
     /// The membership machine.
@@ -89,6 +96,7 @@ impl ControlHalf {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let due = self.membership.poll_timeout()?;
+        let due = self.store.poll_timeout().map_or(due, |at| at.min(due));
         Some(due.min(self.cycled_at + self.stall / 2))
     }
 
@@ -96,17 +104,28 @@ impl ControlHalf {
     pub fn cycle<P: ControlPort>(&mut self, now: Time, port: &mut P) -> usize {
         let mut work = 0;
         while let Some(report) = port.report() {
-            self.membership.handle_report(now, report);
+            match report {
+                Report::Store { number, record } => self.store.handle_store(now, number, record),
+                report => self.membership.handle_report(now, report),
+            }
             work += 1;
         }
         if let Some(ceiling) = port.written() {
             self.membership.handle_written(now, ceiling);
             work += 1;
         }
+        if let Some(durable) = port.stored() {
+            let told = self.store.handle_stored(now, durable);
+            told.into_iter().for_each(|number| port.direct(Directive::Stored { number }));
+            work += 1;
+        }
         work += self.receive(now, port);
         self.membership.handle_timeout(now);
         if let Some(ceiling) = self.membership.poll_write() {
             port.write(ceiling);
+        }
+        if let Some(record) = self.store.poll_write(now) {
+            port.store(record);
         }
         while let Some(directive) = self.membership.poll_directive() {
             port.direct(directive);

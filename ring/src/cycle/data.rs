@@ -10,6 +10,7 @@ use crate::handoff::{Directive, Report};
 use crate::ordering::{DataDestination, Identity, Ordering};
 use crate::packing::Messages;
 use crate::params::Params;
+use crate::primary::Primary;
 use crate::service::Class;
 use crate::time::Time;
 use crate::trace;
@@ -84,6 +85,13 @@ impl DataHalf {
         Self { ordering: Ordering::new(identity, params, traced, now), head, refused: 0 }
     }
 
+    /// The same with a primary component, before its first cycle.
+    #[must_use]
+    pub fn with_primary(mut self, now: Time, primary: Primary) -> Self {
+        self.ordering.set_primary(now, primary);
+        self
+    }
+
     /// The ordering machine.
     #[must_use]
     pub const fn ordering(&self) -> &Ordering {
@@ -110,9 +118,9 @@ impl DataHalf {
     /// One bounded round of work; yields how much was done.
     pub fn cycle<P: DataPort>(&mut self, now: Time, port: &mut P) -> usize {
         let mut work = 0;
-        // At most one directive is outstanding, and it goes first: what follows in this cycle is
-        // the new state's.
-        if let Some(directive) = port.directive() {
+        // At most one directive is outstanding, and perhaps an answer of the disk; they go first: what
+        // follows in this cycle is the new state's.
+        while let Some(directive) = port.directive() {
             self.ordering.handle_directive(now, directive);
             work += 1;
         }

@@ -5,6 +5,7 @@
 
 mod control;
 mod data;
+mod store;
 
 pub use control::{ControlHalf, ControlPort};
 pub use data::{Command, DataHalf, DataPort};

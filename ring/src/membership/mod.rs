@@ -315,8 +315,8 @@ impl Membership {
                 self.handle_failed_to_receive(now, ring, member);
             }
             Report::Retired(recovery) => drop(recovery),
-            // For the engine, which asked for it.
-            Report::Originated { .. } | Report::Drained => {}
+            // For the engine, which asked for it, and for the disk.
+            Report::Originated { .. } | Report::Drained | Report::Store { .. } => {}
         }
     }
 }

@@ -68,7 +68,8 @@ impl Ordering {
         let delivered = DeliveredPacket { ring, seq, in_configuration, incarnation, packet };
         self.record_deliveries(now, &delivered);
         self.counters.packets_delivered += 1;
-        self.stream.push_back(Delivery::Packet(delivered));
+        let delivery = self.take_for_primary(now, Delivery::Packet(delivered));
+        self.stream.extend(delivery);
     }
 
     fn record_deliveries(&mut self, now: Time, delivered: &DeliveredPacket) {

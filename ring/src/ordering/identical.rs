@@ -25,11 +25,13 @@ impl Hash for Ordering {
             receive,
             pace,
             own_delivered: _,
+            primary,
             counters: _,
         } = self;
         (installed, phase, waiting, backlog, outbox).hash(state);
         stream.len().hash(state);
         (reports, drained, receive, pace).hash(state);
+        primary.hash(state);
         // What was recorded is taken in each cycle.
         trace.as_ref().map(|TraceLog { entries: _, partial }| partial).hash(state);
     }

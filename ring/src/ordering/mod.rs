@@ -6,6 +6,7 @@ mod early;
 mod frames;
 mod identical;
 mod install;
+mod primary;
 mod recover;
 mod requests;
 mod ring;
@@ -38,6 +39,7 @@ use crate::wire::data::Data;
 use crate::wire::hold_cancel::HoldCancel;
 use crate::wire::token::{REQUESTS_MAX, Request, Token};
 use crate::wire::{ClusterTag, body_bytes_max};
+use primary::Seat;
 pub use ring::Recovery;
 use ring::Ring;
 
@@ -136,6 +138,8 @@ pub struct Ordering {
     pace: Pace,
     /// Own messages written to the delivery stream.
     own_delivered: u64,
+    /// The primary component, if a policy is set.
+    primary: Option<Box<Seat>>,
     counters: DataCounters,
 }
 
@@ -220,6 +224,7 @@ impl Ordering {
             receive: ReceiveWindow::new(receive_packets(&params)),
             pace: Pace::default(),
             own_delivered: 0,
+            primary: None,
             counters: DataCounters::default(),
             identity,
             params,
@@ -285,7 +290,8 @@ impl Ordering {
         let highest = ring.window.highest();
         let done = ring.stable >= highest && *delivered >= highest;
         // A ring of one keeps its stable where its last packet was.
-        runs && self.backlog.is_empty() && (done || highest == ring.start)
+        let at_rest = self.backlog.is_empty() && self.is_primary_at_rest();
+        runs && at_rest && (done || highest == ring.start)
     }
 
     /// Nothing is expected to happen soon: the token left here with nothing to do for anybody, or
@@ -376,11 +382,19 @@ impl Ordering {
         {
             self.adopt(now, recovery);
         }
+        self.serve_primary(now);
         if matches!(self.phase, Phase::Alone) {
             self.number_alone(now);
         }
         self.release_hold_for_work(now);
         self.deliver(now);
+        // What is delivered has the primary component answer, and a ring of one delivers that at once.
+        while self.serve_primary(now) {
+            self.release_hold_for_work(now);
+            if matches!(self.phase, Phase::Alone) {
+                self.number_alone(now);
+            }
+        }
     }
 
     /// Takes a directive from control.
@@ -397,6 +411,7 @@ impl Ordering {
                 }
             }
             Directive::Originate { ring } => self.originate(now, ring),
+            Directive::Stored { number } => self.handle_stored(number),
         }
     }
 
@@ -494,7 +509,8 @@ impl Ordering {
             roster.select(members).collect()
         };
         let ring = roster.ring;
-        self.write(now, Configuration { kind, ring, previous, members, eligible: None });
+        let eligible = self.eligible(&members);
+        self.write(now, Configuration { kind, ring, previous, members, eligible });
     }
 
     fn write(&mut self, now: Time, configuration: Configuration) {
@@ -506,6 +522,7 @@ impl Ordering {
             }
         }
         self.record(now, trace::Event::Configuration(configuration.clone()));
+        self.show_primary(&configuration);
         self.stream.push_back(Delivery::Configuration(configuration));
     }
 

@@ -39,6 +39,7 @@ impl Layer for Polite {
                 self.ring = it.ring;
             }
             StreamEvent::Configuration(_) => self.transitional += 1,
+            StreamEvent::Primary { .. } => {}
             StreamEvent::Message(message) if message.channel == Channel::REPLICA => {
                 assert_eq!(message.payload, b"hello");
                 self.own += u64::from(message.id.sender == self.me);

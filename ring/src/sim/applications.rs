@@ -176,8 +176,14 @@ impl<A: Application, F: FnMut(NodeId) -> A> Hosted for Rc<RefCell<House<A, F>>> 
     fn deliver(&mut self, node: usize, now: Time, delivery: &Delivery) {
         let Some(life) = &mut self.borrow_mut().hosts[node].life else { return };
         let Life { lived, assembler } = life;
-        if let Delivery::Configuration(configuration) = delivery {
-            lived.application.handle_event(now, StreamEvent::Configuration(configuration));
+        match delivery {
+            Delivery::Configuration(configuration) => {
+                lived.application.handle_event(now, StreamEvent::Configuration(configuration));
+            }
+            Delivery::Primary { ring } => {
+                lived.application.handle_event(now, StreamEvent::Primary { ring: *ring });
+            }
+            Delivery::Packet(_) => {}
         }
         assembler.handle(delivery, |message| {
             lived.application.handle_event(now, StreamEvent::Message(message));
@@ -237,10 +243,11 @@ impl World {
 
     /// Hands the application at `node` what it reads, then takes what it has to say.
     pub(super) fn read(&mut self, node: usize) -> Result<(), Violated> {
-        let (now, applications) = (self.now, self.applications.as_mut());
+        let now = self.now;
         let Some(life) = &mut self.nodes[node].life else { return Ok(()) };
         let read = std::mem::take(&mut life.data_side.stream);
-        if let Some(Applications(hosted)) = applications {
+        self.see(node, &read);
+        if let Some(Applications(hosted)) = &mut self.applications {
             read.iter().for_each(|delivery| hosted.deliver(node, now, delivery));
         }
         self.listen(node)?;

@@ -84,6 +84,11 @@ impl God {
         self.obligations_are_founded(life)
     }
 
+    /// Members of a ring that was seen.
+    pub(super) fn members_of(&self, ring: RingId) -> Vec<NodeId> {
+        self.members.get(&ring).map(|members| members.to_vec()).unwrap_or_default()
+    }
+
     /// What is over in a cluster that is one quiet ring: tokens, all but the last packet of each
     /// member, recoveries.
     pub(super) fn forget_the_past(&mut self) {

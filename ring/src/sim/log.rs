@@ -93,6 +93,8 @@ fn describe(happening: &Happening) -> Option<String> {
         Happening::Report(report) => format!("control is told: {}", head(report)),
         Happening::Written(Some(ceiling)) => format!("disk holds {ceiling}"),
         Happening::Written(None) => "disk refused".to_owned(),
+        Happening::Stored(Some(_)) => "disk holds the record".to_owned(),
+        Happening::Stored(None) => "disk refused the record".to_owned(),
         Happening::Restart => "host starts its member, if it does not run".to_owned(),
         Happening::Begin(fault) => format!("!! begins: {fault:?}"),
         Happening::End(fault) => format!("!! ends: {fault:?}"),

@@ -28,6 +28,8 @@ mod stats;
 mod strike;
 mod traffic;
 mod units;
+mod views;
+mod votes;
 mod workload;
 mod world;
 

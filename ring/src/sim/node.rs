@@ -11,6 +11,7 @@ use super::buffer::Buffer;
 use super::fault::Armed;
 use super::rng::{Random, Stream};
 use super::stats::Stats;
+use super::views::{Glasses, Sight};
 use crate::cycle::{Command, ControlHalf, ControlPort, DataHalf, DataPort};
 use crate::delivery::Delivery;
 use crate::epoch::Start;
@@ -20,6 +21,7 @@ use crate::layer::Letter;
 use crate::membership::{ControlDestination, Notice};
 use crate::ordering::{DataDestination, Identity};
 use crate::params::Params;
+use crate::primary::Policy;
 use crate::roster::{Endpoint, Member};
 use crate::time::Time;
 use crate::trace::{Entry, Event, History};
@@ -65,12 +67,21 @@ pub(super) struct Node {
     /// Its data half gets the processor once in so long only.
     pub(super) slice: Option<Duration>,
     pub(super) histories: Vec<History>,
+    /// Who may be the primary component.
+    pub(super) policy: Policy,
+    /// Its application looks through the virtual synchrony filter.
+    pub(super) filtered: bool,
+    pub(super) sights: Vec<Sight>,
 }
 
-/// The disk: one number, and at most one write under way.
-#[derive(Clone, Copy, Default, Debug)]
+/// The disk: one number and one record, and at most one write of each under way.
+#[derive(Clone, Default, Debug)]
 pub(super) struct Disk {
     pub(super) ceiling: Epoch,
+    /// Of primary components.
+    pub(super) record: Option<Bytes>,
+    /// It was empty once, after it had not been.
+    pub(super) was_lost: bool,
     /// Writes fail.
     pub(super) refuses: bool,
 }
@@ -93,6 +104,7 @@ pub(super) struct Life {
     /// The ring it has adopted and not installed.
     pub(super) adopted: Option<RingId>,
     pub(super) installed: RingId,
+    pub(super) glasses: Option<Glasses>,
 }
 
 /// When a half runs next, and what it hands over.
@@ -137,6 +149,10 @@ pub(super) struct ControlSide {
     /// What the disk is writing.
     pub(super) writing: Option<Epoch>,
     pub(super) write: Option<Epoch>,
+    pub(super) stored: Option<bool>,
+    /// The record that the disk is writing.
+    pub(super) storing: Option<Bytes>,
+    pub(super) store: Option<Bytes>,
     pub(super) sends: Vec<(ControlDestination, Bytes)>,
     pub(super) directives: Vec<Directive>,
     pub(super) notices: Vec<Notice>,
@@ -184,6 +200,9 @@ impl Node {
             buffer: Buffer::unlimited(),
             slice: None,
             histories: Vec::new(),
+            policy: Policy::None,
+            filtered: false,
+            sights: Vec::new(),
         }
     }
 
@@ -213,8 +232,11 @@ impl Node {
         let params = self.buffer.params(params);
         self.lives += 1;
         self.histories.push(History::new(member.id, member.incarnation));
+        let data = DataHalf::new(identity.clone(), params.clone(), true, now);
+        let data = self.with_primary(data, member.incarnation, now);
         self.life = Some(Life {
-            data: DataHalf::new(identity.clone(), params.clone(), true, now),
+            data,
+            glasses: self.glasses(&params),
             control: ControlHalf::new(identity.clone(), start, params, now),
             identity,
             data_side: DataSide { looked_at: now, ..DataSide::default() },
@@ -354,6 +376,14 @@ impl ControlPort for ControlSide {
 
     fn write(&mut self, ceiling: Epoch) {
         self.write = Some(ceiling);
+    }
+
+    fn store(&mut self, record: Bytes) {
+        self.store = Some(record);
+    }
+
+    fn stored(&mut self) -> Option<bool> {
+        self.stored.take()
     }
 
     fn send(&mut self, to: ControlDestination, frame: &[u8]) {

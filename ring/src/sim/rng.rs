@@ -25,6 +25,8 @@ pub(super) enum Stream {
     Shares,
     /// What comes from other clusters.
     Strangers,
+    /// Who may be the primary component.
+    Primacy,
     /// When things happen at the host of this id.
     Host(u32),
     /// What the application of the host of this id publishes.
@@ -47,6 +49,7 @@ impl Stream {
             Self::Demands => (4, 0, 0),
             Self::Shares => (5, 0, 0),
             Self::Strangers => (6, 0, 0),
+            Self::Primacy => (11, 0, 0),
             Self::Host(id) => (7, id, 0),
             Self::Application(id) => (8, id, 0),
             Self::Buffer(id) => (9, id, 0),

@@ -118,6 +118,7 @@ pub fn play_aloud(schedule: &Schedule, tell: Box<dyn FnMut(Line)>) -> Outcome {
 
 pub(super) fn play_in(schedule: &Schedule, mut world: World) -> Outcome {
     let result = live(&mut world, schedule);
+    let views = world.judge_views();
     let now = world.now;
     for node in &mut world.nodes {
         if let Some(life) = &node.life {
@@ -135,7 +136,7 @@ pub(super) fn play_in(schedule: &Schedule, mut world: World) -> Outcome {
         Err(failure) => (None, Some(failure)),
     };
     // What the history shows says more than that the run did not end well.
-    let failure = first_violation(&verdict).or(failure);
+    let failure = first_violation(&verdict).or(failure).or(views.err());
     Outcome {
         simulated: now.since(Time::ZERO),
         merged_after,
@@ -165,6 +166,7 @@ fn live(world: &mut World, schedule: &Schedule) -> Result<Duration, Failure> {
         }
     }
     settle(world, "new messages are delivered")?;
+    world.demand_primary()?;
     if schedule.demands == Demands::All {
         demands::judge(world)?;
         shares::judge(world, &mut Random::new(schedule.seed, Stream::Shares))?;
@@ -190,7 +192,7 @@ pub(super) fn settle(world: &mut World, demand: &str) -> Result<Duration, Failur
 }
 
 /// Twice the sum of everything a member may have to wait for after a heal.
-fn patience(params: &Params) -> Duration {
+pub(super) fn patience(params: &Params) -> Duration {
     let hold_down = params.consensus * 64;
     let attempt = params.token_loss + 3 * params.consensus + params.commit_loss;
     2 * (hold_down + params.fail_to_receive + 4 * attempt + 4 * params.beacon)

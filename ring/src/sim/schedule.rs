@@ -14,6 +14,7 @@ use super::plan::{self, Planned, Profile};
 use super::rng::{Random, Stream};
 use super::run::Scenario;
 use super::units::micros;
+use super::votes::Primacy;
 use super::workload::{Shape, Workload};
 use super::world::{Happening, World};
 use crate::params::Params;
@@ -38,6 +39,9 @@ pub struct Schedule {
     pub(super) faults: Vec<Planned>,
     /// What the healed cluster is asked for besides one ring and order.
     pub(super) demands: Demands,
+    /// Who may be the primary component, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) primacy: Option<Primacy>,
 }
 
 /// What a healed cluster is asked for besides one ring and order.
@@ -196,6 +200,8 @@ impl Schedule {
         let mut faults = Random::new(seed, Stream::Faults);
         let lose_disks = clocks == Clocks::Good && profile != Profile::Frames;
         let faults = plan::draw(&mut faults, profile, nodes, chaos, lose_disks);
+        let ids: Vec<u32> = hosts.iter().map(|host| host.id).collect();
+        let primacy = Primacy::draw(&mut Random::new(seed, Stream::Primacy), &ids);
         let mut drawn = Self {
             violated: None,
             seed,
@@ -206,6 +212,7 @@ impl Schedule {
             workload,
             faults,
             demands: Demands::All,
+            primacy,
         };
         drawn.draw_buffers(&mut Random::new(seed, Stream::Buffers));
         drawn
@@ -234,6 +241,7 @@ impl Schedule {
             workload,
             faults,
             demands: Demands::None,
+            primacy: None,
         }
     }
 
@@ -268,6 +276,9 @@ impl Schedule {
         if let Some(planned) = self.faults.iter().find(|planned| !planned.fault.fits(hosts)) {
             return Err(format!("{:?} names a host that is not there", planned.fault));
         }
+        if let Some(primacy) = &self.primacy {
+            primacy.policy().validate().map_err(|error| error.to_string())?;
+        }
         self.tunables.params().validate().map_err(|error| error.to_string())
     }
 
@@ -295,6 +306,9 @@ impl Schedule {
             node.mtu_bytes = host.mtu_bytes;
             node.clock_s = host.clock_s;
             node.disk.ceiling = crate::id::Epoch(host.ceiling);
+            if let Some(primacy) = &self.primacy {
+                (node.policy, node.filtered) = (primacy.policy(), primacy.filtered);
+            }
         }
         for (node, host) in self.hosts.iter().enumerate() {
             let at = Time::ZERO + host.starts_at;

@@ -145,6 +145,10 @@ stats! {
     handoffs_delayed,
     /// Applications that stopped reading until their delivery stream was full.
     slow_consumers,
+    /// Records of primary components that became durable.
+    records_stored,
+    /// Views given to applications behind the virtual synchrony filter.
+    views,
 }
 
 impl Stats {

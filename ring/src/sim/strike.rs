@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::fault::{Armed, Fault, Half, Step};
 use super::god::Violated;
 use super::world::{CLEAN_DISK, CLEAN_HANDOFF, Happening, World};
-use crate::id::Epoch;
 use crate::time::Time;
 
 impl World {
@@ -29,7 +28,7 @@ impl World {
             Fault::LoseDisk { node, back_after } => {
                 self.stats.lost_disks += u64::from(self.nodes[node].life.is_some());
                 self.kill_for(node, back_after);
-                self.nodes[node].disk.ceiling = Epoch(0);
+                self.nodes[node].disk.forget();
                 self.nodes[node].out_until = self.now + back_after;
             }
             Fault::WallStep { node, seconds } => {

@@ -34,6 +34,7 @@ pub(super) enum Happening {
     Directive(Directive),
     Report(Report),
     Written(Option<Epoch>),
+    Stored(Option<Bytes>),
     Read,
     Submit,
     LayerTimeout,
@@ -242,6 +243,7 @@ impl World {
                 }
                 self.run_control(node)
             }
+            Happening::Stored(record) => self.stored(node, record),
             Happening::Read => {
                 if life.reads {
                     self.read(node)
@@ -282,7 +284,9 @@ impl World {
                 self.stats.storage_writes_lost += 1;
             }
         }
-        let in_recovery = life.adopted.is_some();
+        self.cut_store(node);
+        let host = &mut self.nodes[node];
+        let in_recovery = host.life.as_ref().is_some_and(|life| life.adopted.is_some());
         self.stats.crashes_in_recovery += u64::from(in_recovery);
         let again = in_recovery && host.died_in_recovery;
         self.stats.second_crashes_in_recovery += u64::from(again);
@@ -361,6 +365,7 @@ impl World {
         if let Some(life) = &self.nodes[node].life {
             self.god.observe(life, ceiling, &recorded, &sends, acknowledges)?;
         }
+        self.votes_are_durable(&recorded)?;
         self.log_entries(node, &recorded);
         if let Some(history) = self.nodes[node].histories.last_mut() {
             history.entries.extend(recorded);
@@ -416,7 +421,7 @@ impl World {
         let (directives, sends) =
             (std::mem::take(&mut side.directives), std::mem::take(&mut side.sends));
         side.notices.clear();
-        let write = side.write.take();
+        let (write, store) = (side.write.take(), side.store.take());
         let ended = life.control.membership().is_ended();
         if life.control.membership().gathers() > gathers {
             self.reached(node, Step::Gathers);
@@ -432,6 +437,9 @@ impl World {
         }
         if let Some(ceiling) = write {
             self.write(node, ceiling);
+        }
+        if let Some(record) = store {
+            self.store(node, record);
         }
         if ended {
             self.stats.leaves += 1;

@@ -453,6 +453,7 @@ impl Cluster {
                         self.reached.installed += u64::from(ring_of_some);
                     }
                 }
+                Delivery::Primary { .. } => panic!("no policy is set"),
                 Delivery::Packet(packet) => {
                     let place = (packet.ring, packet.seq);
                     if packet.packet.class.service.is_totally_ordered() {

@@ -223,6 +223,12 @@ impl ControlPort for ControlSide {
         self.write = Some(ceiling);
     }
 
+    fn store(&mut self, _: Bytes) {}
+
+    fn stored(&mut self) -> Option<bool> {
+        None
+    }
+
     fn send(&mut self, to: ControlDestination, frame: &[u8]) {
         self.sends.push((to, Bytes::copy_from_slice(frame)));
     }

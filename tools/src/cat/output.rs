@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 
-use roundel::{Configuration, ConfigurationKind, Facts, MessageRef, NodeId};
+use roundel::{Configuration, ConfigurationKind, Facts, MessageRef, NodeId, RingId};
 use serde::Serialize;
 
 use crate::order::OrderDigest;
@@ -14,6 +14,8 @@ const SCHEMA: &str = "roundel.cat/1";
 #[derive(Debug)]
 pub(super) struct Output {
     json: bool,
+    /// There may be a primary component.
+    has_policy: bool,
     out: BufWriter<Stdout>,
     counts: Counts,
     digest: OrderDigest,
@@ -70,7 +72,17 @@ struct ConfigurationLine {
     kind: &'static str,
     ring: RingObject,
     members: Vec<u32>,
+    /// Only with a policy: a configuration is confirmed later, if at all.
     primary: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eligible: Option<Option<bool>>,
+}
+
+#[derive(Serialize)]
+struct PrimaryLine {
+    event: &'static str,
+    ring: RingObject,
+    primary: bool,
 }
 
 #[derive(Serialize)]
@@ -96,9 +108,10 @@ struct Configurations {
 }
 
 impl Output {
-    pub(super) fn new(json: bool) -> Self {
+    pub(super) fn new(json: bool, has_policy: bool) -> Self {
         Self {
             json,
+            has_policy,
             out: BufWriter::with_capacity(1 << 16, io::stdout()),
             counts: Counts::default(),
             digest: OrderDigest::default(),
@@ -181,12 +194,25 @@ impl Output {
                 kind: configuration.kind.name(),
                 ring: RingObject::from(configuration.ring),
                 members,
-                primary: configuration.eligible,
+                primary: self.has_policy.then_some(false),
+                eligible: self.has_policy.then_some(configuration.eligible),
             };
             return write_object(&mut self.out, &line);
         }
         let kind = configuration.kind.name();
         writeln!(self.out, "-- {kind} configuration {}: {members:?}", configuration.ring)
+    }
+
+    /// The regular configuration in force is the primary component.
+    pub(super) fn primary(&mut self, ring: RingId) -> io::Result<()> {
+        if self.json {
+            let ring = RingObject::from(ring);
+            return write_object(
+                &mut self.out,
+                &PrimaryLine { event: "primary", ring, primary: true },
+            );
+        }
+        writeln!(self.out, "-- configuration {ring} is the primary component")
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {

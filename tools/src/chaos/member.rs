@@ -149,6 +149,7 @@ impl Member {
                     rings.push(Report::Ring { ring: progress.ring, members });
                 }
             }
+            EventRef::Primary { .. } => {}
             EventRef::Message(message) => {
                 progress.delivered_in_ring += 1;
                 *own_delivered += u64::from((message.id.sender, message.id.incarnation) == own);

@@ -196,6 +196,7 @@ impl Member {
                     reports.push(Report::Ring { ring: progress.ring, members });
                 }
             }
+            EventRef::Primary { .. } => {}
             EventRef::Message(message) => {
                 progress.delivered += 1;
                 progress.delivered_in_ring += 1;

@@ -104,5 +104,6 @@ fn copy(life: &Life) -> Life {
         layer_wake_at: None,
         adopted: life.adopted,
         installed: life.installed,
+        glasses: None,
     }
 }
