@@ -21,6 +21,7 @@ pub mod packing;
 pub mod params;
 pub mod primary;
 pub mod receive;
+pub mod replica;
 pub mod roster;
 pub mod seq;
 pub mod service;
