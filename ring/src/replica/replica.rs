@@ -275,7 +275,7 @@ impl<M: StateMachine> Layer for Replica<M> {
             StreamEvent::Message(message) if message.channel == Channel::REPLICA => {
                 self.handle_message(now, message);
             }
-            StreamEvent::Message(_) => {}
+            StreamEvent::Message(_) | StreamEvent::Primary { .. } => {}
         }
         self.tell_standing();
     }

@@ -1,0 +1,560 @@
+//! What one member's groups do, and what damaged payloads do to them.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::wire::{ChunkWriter, Content, parse};
+use super::*;
+use crate::configuration::{Configuration, ConfigurationKind};
+use crate::delivery::Message;
+use crate::id::{Epoch, MessageId};
+use crate::seq::{Ordinal, Seq};
+
+/// A member and a ring that delivers at once what the test has it order.
+struct Member {
+    groups: Groups,
+    me: NodeId,
+    ring: RingId,
+    delivered: u64,
+    told: Vec<Addressed>,
+}
+
+fn name(node: u32, name: &str) -> PrivateName {
+    PrivateName { name: name.parse().unwrap(), node: NodeId(node) }
+}
+
+fn names(names: &[&str]) -> Vec<PrivateName> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+fn life(node: u32) -> Incarnation {
+    Epoch(u64::from(node) * 10)
+}
+
+impl Member {
+    fn new(me: u32) -> Self {
+        let me = NodeId(me);
+        let mut groups = Groups::default();
+        groups.handle_start(Time::ZERO, me, life(me.0));
+        let ring = RingId::new(Epoch(1), me);
+        let mut member = Self { groups, me, ring, delivered: 0, told: Vec::new() };
+        member.regular(1, &[me.0]);
+        member
+    }
+
+    fn configure(&mut self, kind: ConfigurationKind, epoch: u64, members: &[u32]) {
+        let members: Arc<[NodeId]> = members.iter().copied().map(NodeId).collect();
+        let ring = RingId::new(Epoch(epoch), members[0]);
+        if kind == ConfigurationKind::Regular {
+            self.ring = ring;
+        }
+        let it = Configuration { kind, ring, previous: None, members, eligible: None };
+        self.groups.handle_event(Time::ZERO, StreamEvent::Configuration(&it));
+        self.listen();
+    }
+
+    fn regular(&mut self, epoch: u64, members: &[u32]) {
+        self.configure(ConfigurationKind::Regular, epoch, members);
+    }
+
+    fn change(&mut self, epoch: u64, coming: &[u32], members: &[u32]) {
+        self.configure(ConfigurationKind::Transitional, epoch, coming);
+        self.regular(epoch, members);
+    }
+
+    fn listen(&mut self) {
+        while let Some(addressed) = self.groups.poll_event() {
+            self.told.push(addressed);
+        }
+    }
+
+    fn deliver(&mut self, sender: u32, service: Service, payload: Bytes) {
+        self.deliver_of(sender, life(sender), service, payload);
+    }
+
+    fn deliver_of(&mut self, sender: u32, of: Incarnation, service: Service, payload: Bytes) {
+        let message = self.message(sender, payload);
+        let id = MessageId { incarnation: of, ..message.id };
+        let message = Message { id, service, ..message };
+        self.groups.handle_event(Time::ZERO, StreamEvent::Message(message.as_ref()));
+        self.listen();
+    }
+
+    /// The next message of the stream, agreed.
+    fn message(&mut self, sender: u32, payload: Bytes) -> Message {
+        self.delivered += 1;
+        let (incarnation, counter) = (life(sender), self.delivered);
+        Message {
+            id: MessageId { sender: NodeId(sender), incarnation, counter },
+            ring: self.ring,
+            ordinal: Ordinal::new(Seq(counter), 0),
+            in_configuration: ConfigurationKind::Regular,
+            service: Service::Agreed,
+            channel: Channel::GROUPS,
+            payload,
+        }
+    }
+
+    /// Orders what the member publishes, and says how many that were.
+    fn turn(&mut self) -> usize {
+        let mut turned = 0;
+        while let Some(Publication { class, payload }) = self.groups.poll_publish() {
+            turned += 1;
+            self.deliver(self.me.0, class.service, payload);
+        }
+        turned
+    }
+
+    fn attach(&mut self, name: &str) -> EndpointId {
+        self.groups.attach(name.parse().unwrap()).unwrap()
+    }
+
+    fn join(&mut self, endpoint: EndpointId, group: &str) {
+        self.groups.join(endpoint, &group.parse().unwrap()).unwrap();
+    }
+
+    fn told(&mut self) -> Vec<Addressed> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Views told, in short: to whom, cause, group, members.
+    fn views(&mut self) -> Vec<(Vec<u32>, Cause, String, String)> {
+        let views = self.told().into_iter().filter_map(|addressed| match addressed.event {
+            GroupEvent::View(view) => Some((addressed.to, view)),
+            GroupEvent::Message(_) => None,
+        });
+        views
+            .map(|(to, view)| {
+                let to = to.into_iter().map(|endpoint| endpoint.0).collect();
+                let members: Vec<String> = view.members.iter().map(|it| it.to_string()).collect();
+                (to, view.cause, view.group.to_string(), members.join(" "))
+            })
+            .collect()
+    }
+}
+
+fn group(name: &str) -> Target {
+    Target::Group(name.parse().unwrap())
+}
+
+#[test]
+fn joins_leaves_and_farewells_are_told() {
+    let mut it = Member::new(1);
+    let (a, b, c) = (it.attach("a"), it.attach("b"), it.attach("c"));
+    it.join(a, "g");
+    it.join(b, "g");
+    it.join(b, "g");
+    it.join(c, "g");
+    it.turn();
+    it.groups.leave(a, &"g".parse().unwrap()).unwrap();
+    it.groups.leave(a, &"g".parse().unwrap()).unwrap();
+    it.turn();
+    it.groups.lost(b).unwrap();
+    it.turn();
+    it.groups.detach(c).unwrap();
+    it.turn();
+    let view = |to: &[u32], cause, members: &str| (to.to_vec(), cause, "g".into(), members.into());
+    assert_eq!(
+        it.views(),
+        [
+            view(&[0], Cause::Join, "a@1"),
+            view(&[0, 1], Cause::Join, "a@1 b@1"),
+            view(&[0, 1, 2], Cause::Join, "a@1 b@1 c@1"),
+            view(&[0, 1, 2], Cause::Leave, "b@1 c@1"),
+            view(&[2], Cause::Crash, "c@1"),
+        ]
+    );
+    assert!(it.groups.contents().is_empty() && it.groups.is_settled());
+    assert_eq!(it.groups.counts().refused, 0);
+    assert_eq!(it.groups.table.endpoints_of(NodeId(1)).count(), 0);
+}
+
+#[test]
+fn a_message_comes_once_to_each() {
+    let mut it = Member::new(1);
+    let (a, b, c, d) = (it.attach("a"), it.attach("b"), it.attach("c"), it.attach("d"));
+    it.join(a, "x.1");
+    it.join(a, "y.1");
+    it.join(b, "y.1");
+    it.turn();
+    it.told();
+    assert!(it.groups.subscribe(c, "*.1".parse().unwrap()).unwrap());
+    assert!(it.groups.subscribe(c, ">".parse().unwrap()).unwrap());
+    assert!(!it.groups.subscribe(c, ">".parse().unwrap()).unwrap());
+    let targets = [group("x.1"), group("y.1"), Target::Private(name(1, "d"))];
+    it.groups.send(d, &targets, Service::Safe, b"all").unwrap();
+    it.groups.send(a, &[Target::Private(name(2, "d"))], Service::Agreed, b"elsewhere").unwrap();
+    it.groups.send(a, &[group("nobody")], Service::Fifo, b"a subscriber").unwrap();
+    it.turn();
+    let told = it.told();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].to, [a, b, c, d]);
+    let GroupEvent::Message(message) = &told[0].event else { panic!("{told:?}") };
+    assert_eq!((message.from(), message.service), ("d", Service::Safe));
+    assert_eq!(&message.payload[..], b"all");
+    let expected =
+        [TargetRef::Group("x.1"), TargetRef::Group("y.1"), TargetRef::Private("d", NodeId(1))];
+    assert!(message.targets().eq(expected));
+    assert_eq!(told[1].to, [c]);
+}
+
+#[test]
+fn requests_are_refused_with_a_reason() {
+    let mut it = Member::new(1);
+    let a = it.attach("a");
+    let taken = RequestError::Taken { name: "a".parse().unwrap() };
+    assert_eq!(it.groups.attach("a".parse().unwrap()), Err(taken));
+    let targets = vec![group("g"); TARGETS_MAX + 1];
+    for wrong in [&[][..], &targets] {
+        let error = it.groups.send(a, wrong, Service::Agreed, b"");
+        assert_eq!(error, Err(RequestError::Targets(wrong.len())));
+    }
+    it.groups.send(a, &[group("g")], Service::Agreed, &vec![0; OUTBOX_BYTES_MAX]).unwrap();
+    assert_eq!(it.groups.join(a, &"g".parse().unwrap()), Err(RequestError::Full));
+    assert_eq!(it.groups.send(a, &[group("g")], Service::Agreed, b""), Err(RequestError::Full));
+    it.turn();
+    it.join(a, "g");
+    // Farewells have always room, and the name is free at once.
+    it.groups.detach(a).unwrap();
+    assert_eq!(it.groups.detach(a), Err(RequestError::Unknown(a)));
+    assert_eq!(it.groups.join(a, &"g".parse().unwrap()), Err(RequestError::Unknown(a)));
+    let again = it.attach("a");
+    assert_ne!(again, a);
+    for number in 0..FILTERS_PER_ENDPOINT_MAX {
+        it.groups.subscribe(again, format!("f{number}").parse().unwrap()).unwrap();
+    }
+    assert_eq!(it.groups.subscribe(again, ">".parse().unwrap()), Err(RequestError::Filters));
+    it.turn();
+    assert!(it.groups.contents().is_empty());
+}
+
+/// The chunks with which `teller`, of a part with `kin`, tells its table for a configuration.
+fn chunks(teller: &mut Member, epoch: u64, kin: &[u32], members: &[u32]) -> Vec<Bytes> {
+    teller.change(epoch, kin, members);
+    std::iter::from_fn(|| teller.groups.poll_publish()).map(|it| it.payload).collect()
+}
+
+#[test]
+fn tables_are_exchanged_and_what_is_held_follows() {
+    let (mut one, mut two) = (Member::new(1), Member::new(2));
+    let (a, b) = (one.attach("a"), two.attach("b"));
+    one.join(a, "g");
+    two.join(b, "g");
+    two.join(b, "of two alone");
+    for it in [&mut one, &mut two] {
+        it.turn();
+        it.told();
+    }
+    let (of_one, of_two) = (chunks(&mut one, 5, &[1], &[1, 2]), chunks(&mut two, 5, &[2], &[1, 2]));
+    // Requests wait for the tables.
+    two.groups.leave(b, &"g".parse().unwrap()).unwrap();
+    one.groups.send(a, &[group("g")], Service::Agreed, b"hold me").unwrap();
+    assert_eq!((one.turn(), two.turn()), (0, 0));
+    let early = wire::message("a", &[group("g")], b"early");
+    for (sender, service, payload) in [
+        (1, Service::Fifo, &early),
+        (2, Service::Agreed, &of_two[0]),
+        (1, Service::Agreed, &of_one[0]),
+    ] {
+        one.deliver(sender, service, payload.clone());
+        two.deliver(sender, service, payload.clone());
+    }
+    let (to_one, to_two) = (one.told(), two.told());
+    let (GroupEvent::View(at_one), GroupEvent::View(at_two)) = (&to_one[0].event, &to_two[0].event)
+    else {
+        panic!("{to_one:?} {to_two:?}")
+    };
+    assert_eq!((at_one.id, &at_one.members), (at_two.id, &at_two.members));
+    assert_eq!((at_one.id.scope, at_one.cause), (Scope::Whole, Cause::Merge));
+    assert_eq!((&at_one.joined, &at_two.joined), (&names(&["b@2"]), &names(&["a@1"])));
+    assert!(at_one.transitional().eq(&names(&["a@1"])));
+    assert!(matches!(&to_one[1].event, GroupEvent::Message(it) if &it.payload[..] == b"early"));
+    assert_eq!((to_one.len(), to_two.len()), (2, 2));
+    assert_eq!(one.groups.contents(), two.groups.contents());
+    assert_eq!(one.groups.groups(), 2);
+    assert!(one.groups.counts().held_bytes_max >= 5);
+    // And now they leave.
+    assert_eq!(two.groups.poll_publish().unwrap().payload, wire::leave(b.0, "g"));
+}
+
+#[test]
+fn who_is_back_parted_or_crashed() {
+    for (incarnation, cause) in [(life(2), Cause::Partition), (Epoch(77), Cause::Crash)] {
+        let mut one = Member::new(1);
+        let a = one.attach("a");
+        one.join(a, "g");
+        one.turn();
+        let table_of_two = |ring: u64, of: Incarnation| {
+            let ring = RingId::new(Epoch(ring), NodeId(1));
+            let mut out = ChunkWriter::new(ring, 0, &[(NodeId(2), of)], 0);
+            out.endpoint(0, 7, "b");
+            out.group("g", &[0]);
+            out.finish(true)
+        };
+        one.change(5, &[1], &[1, 2]);
+        one.turn();
+        one.deliver(2, Service::Agreed, table_of_two(5, life(2)));
+        one.told();
+        one.change(7, &[1], &[1, 2]);
+        one.turn();
+        assert_eq!(one.views(), []);
+        one.deliver_of(2, incarnation, Service::Agreed, table_of_two(7, incarnation));
+        let view = |cause, members: &str| (vec![0], cause, "g".into(), members.into());
+        assert_eq!(one.views(), [view(cause, "a@1"), view(Cause::Merge, "a@1 b@2")]);
+        // Requests of the other life are late.
+        let other = Epoch(incarnation.0 + 1);
+        one.deliver_of(2, other, Service::Agreed, wire::gone(7, true));
+        assert_eq!(one.groups.counts().refused_last, Some(Refusal::Stranger));
+        one.change(9, &[1], &[1]);
+        assert_eq!(one.views(), [view(Cause::Partition, "a@1")]);
+    }
+}
+
+#[test]
+fn an_exchange_that_is_cut_begins_anew() {
+    let mut one = Member::new(1);
+    let a = one.attach("a");
+    one.join(a, "g");
+    one.turn();
+    one.told();
+    one.change(5, &[1], &[1, 2]);
+    one.deliver(2, Service::Agreed, wire::join(0, "b", "g"));
+    one.deliver(2, Service::Agreed, wire::message("b", &[group("g")], b"held"));
+    one.deliver(1, Service::Agreed, wire::join(a.0, "a", "h"));
+    assert!(one.told.is_empty());
+    let late = one.groups.poll_publish().unwrap().payload;
+    one.change(7, &[1, 2], &[1, 2, 3]);
+    // The message, and of the requests those of the own part.
+    let told = one.told();
+    assert!(matches!(&told[0].event, GroupEvent::Message(it) if &it.payload[..] == b"held"));
+    assert!(matches!(&told[1].event, GroupEvent::View(it) if it.members[..] == names(&["a@1"])));
+    assert_eq!(told.len(), 2);
+    one.deliver(1, Service::Agreed, late);
+    assert_eq!(one.groups.counts().refused_last, Some(Refusal::Late));
+    let ring = RingId::new(Epoch(7), NodeId(1));
+    let own = one.groups.poll_publish().unwrap().payload;
+    let Ok(Content::Chunk(chunk)) = parse(&own) else { panic!() };
+    assert!(chunk.ring == ring && chunk.records().count() == 3);
+    one.deliver(1, Service::Agreed, own);
+    for node in [2, 3] {
+        assert_eq!(one.views(), []);
+        let out = ChunkWriter::new(ring, 0, &[(NodeId(node), life(node))], 0);
+        one.deliver(node, Service::Agreed, out.finish(true));
+    }
+    assert!(one.groups.is_settled());
+}
+
+/// Whoever was away and is back leaves when the exchange that would have told of it is cut, before
+/// what was held takes effect; its requests are its own part's to tell.
+#[test]
+fn who_is_back_in_a_cut_exchange_parted() {
+    let mut one = Member::new(1);
+    let a = one.attach("a");
+    one.join(a, "g");
+    one.turn();
+    one.change(5, &[1], &[1, 2]);
+    one.turn();
+    let ring = RingId::new(Epoch(5), NodeId(1));
+    let mut out = ChunkWriter::new(ring, 0, &[(NodeId(2), life(2))], 0);
+    out.endpoint(0, 7, "b");
+    out.group("g", &[0]);
+    one.deliver(2, Service::Agreed, out.finish(true));
+    one.change(7, &[1], &[1, 2]);
+    one.told();
+    one.deliver(2, Service::Agreed, wire::join(8, "c", "g"));
+    one.deliver(2, Service::Agreed, wire::message("b", &[group("g")], b"held"));
+    one.change(9, &[1], &[1]);
+    let told = one.told();
+    let GroupEvent::View(view) = &told[0].event else { panic!("{told:?}") };
+    assert_eq!((view.cause, &view.left), (Cause::Partition, &names(&["b@2"])));
+    assert!(matches!(&told[1].event, GroupEvent::Message(it) if &it.payload[..] == b"held"));
+    assert_eq!(told.len(), 2);
+    assert_eq!(one.groups.counts().refused_last, Some(Refusal::Stranger));
+    assert!(one.groups.table.nodes().eq([NodeId(1)]));
+}
+
+/// Chunks that are not the sender's to tell, or make no sense, change nothing.
+#[test]
+fn chunks_are_checked() {
+    let mut one = Member::new(1);
+    one.change(5, &[1], &[1, 2, 3]);
+    let ring = RingId::new(Epoch(5), NodeId(1));
+    let chunk = |index, members: &[u32], lines: &dyn Fn(&mut ChunkWriter), last| {
+        let members: Vec<_> = members.iter().map(|node| (NodeId(*node), life(*node))).collect();
+        let mut out = ChunkWriter::new(ring, index, &members, 0);
+        lines(&mut out);
+        out.finish(last)
+    };
+    let nothing: &dyn Fn(&mut ChunkWriter) = &|_| {};
+    for (sender, service, payload, reason) in [
+        (2, Service::Fifo, chunk(0, &[2], nothing, true), Refusal::Service),
+        (3, Service::Agreed, chunk(0, &[2], nothing, true), Refusal::Part),
+        (2, Service::Agreed, chunk(0, &[1, 2], nothing, true), Refusal::Part),
+        (1, Service::Agreed, chunk(0, &[1, 2], nothing, true), Refusal::Part),
+        (2, Service::Agreed, chunk(0, &[2, 4], nothing, true), Refusal::Part),
+        (2, Service::Agreed, chunk(0, &[2, 2], nothing, true), Refusal::Form),
+        (2, Service::Agreed, chunk(0, &[], nothing, true), Refusal::Form),
+        (2, Service::Agreed, chunk(1, &[], nothing, true), Refusal::Part),
+        (2, Service::Agreed, chunk(0, &[2], &|it| it.endpoint(1, 0, "b"), true), Refusal::Part),
+        (2, Service::Agreed, chunk(0, &[2], &|it| it.group("g", &[0]), true), Refusal::Part),
+        (
+            2,
+            Service::Agreed,
+            chunk(0, &[2], &|it| [5, 5].iter().for_each(|n| it.endpoint(0, *n, "b")), true),
+            Refusal::Part,
+        ),
+    ] {
+        let refused = one.groups.counts().refused;
+        one.deliver(sender, service, payload.clone());
+        assert_eq!(one.groups.counts().refused, refused + 1, "{payload:?}");
+        assert_eq!(one.groups.counts().refused_last, Some(reason), "{payload:?}");
+    }
+    assert_eq!(one.groups.counts().chunks, 0);
+    one.deliver(2, Service::Agreed, chunk(0, &[2, 3], &|it| it.endpoint(1, 0, "c"), false));
+    let again = chunk(0, &[2, 3], nothing, true);
+    one.deliver(2, Service::Agreed, again);
+    assert_eq!(one.groups.counts().refused_last, Some(Refusal::Part));
+    one.deliver(2, Service::Agreed, chunk(1, &[], &|it| it.group("g", &[0, 0]), true));
+    one.turn();
+    assert_eq!(one.groups.members(&"g".parse().unwrap()), names(&["c@3"]));
+    assert!(one.groups.is_settled());
+}
+
+/// Tables of any size and shape come through.
+#[test]
+fn large_tables_are_told_in_chunks() {
+    let (mut one, mut two) = (Member::new(1), Member::new(2));
+    for number in 0..9_000_u32 {
+        one.deliver(1, Service::Agreed, wire::join(number, &format!("e{number}"), "everybody"));
+        let group = format!("group.{}", number % 700);
+        one.deliver(1, Service::Agreed, wire::join(number, &format!("e{number}"), &group));
+    }
+    let b = two.attach("b");
+    two.join(b, "everybody");
+    two.turn();
+    two.told();
+    let of_one = chunks(&mut one, 5, &[1], &[1, 2]);
+    let of_two = chunks(&mut two, 5, &[2], &[1, 2]);
+    assert!(of_one.len() > 3 && of_one.iter().all(|it| it.len() < 2 * exchange::CHUNK_BYTES));
+    for (sender, payload) in of_two.iter().map(|it| (2, it)).chain(of_one.iter().map(|it| (1, it)))
+    {
+        one.deliver(sender, Service::Agreed, payload.clone());
+        two.deliver(sender, Service::Agreed, payload.clone());
+    }
+    let told = two.told();
+    let GroupEvent::View(view) = &told[0].event else { panic!() };
+    assert_eq!((told.len(), view.members.len(), view.joined.len()), (1, 9_001, 9_000));
+    assert_eq!(one.groups.contents(), two.groups.contents());
+    assert_eq!(two.groups.groups(), 701);
+    two.change(9, &[2], &[2]);
+    assert_eq!((two.groups.groups(), two.groups.table.memberships(NodeId(1))), (1, 0));
+}
+
+/// Events that nobody took are made before the next input changes the table.
+#[test]
+fn views_that_wait_are_of_their_time() {
+    let told = |is_prompt: bool| {
+        let mut it = Member::new(1);
+        let a = it.attach("a");
+        it.join(a, "g");
+        it.turn();
+        for number in 5..8 {
+            let message = it.message(1, wire::join(number, &format!("x{number}"), "g"));
+            it.groups.handle_event(Time::ZERO, StreamEvent::Message(message.as_ref()));
+            if is_prompt {
+                it.listen();
+            }
+        }
+        it.listen();
+        it.told()
+    };
+    assert_eq!(told(false), told(true));
+    let sizes = told(false).into_iter().map(|it| match it.event {
+        GroupEvent::View(view) => view.members.len(),
+        GroupEvent::Message(_) => 0,
+    });
+    assert!(sizes.eq(1..=4));
+}
+
+fn payloads() -> Vec<Bytes> {
+    let ring = RingId::new(Epoch(5), NodeId(1));
+    let mut chunk = ChunkWriter::new(ring, 0, &[(NodeId(2), life(2)), (NodeId(3), life(3))], 0);
+    chunk.endpoint(0, 300, "x");
+    chunk.endpoint(1, u32::MAX, "yyy");
+    chunk.group("g.h", &[0, 1]);
+    vec![
+        wire::join(1, "a", "g"),
+        wire::leave(70_000, "g.é"),
+        wire::gone(5, true),
+        wire::message("a", &[group("g"), Target::Private(name(2, "b"))], b"payload"),
+        chunk.finish(true),
+    ]
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let payloads = payloads();
+    let read: Vec<Content<'_>> = payloads.iter().map(|it| parse(it).unwrap()).collect();
+    assert_eq!(read[0], Content::Join { number: 1, endpoint: "a", group: "g" });
+    assert_eq!(read[1], Content::Leave { number: 70_000, group: "g.é" });
+    assert_eq!(read[2], Content::Gone { number: 5, crashed: true });
+    let Content::Message(envelope) = read[3] else { panic!() };
+    assert_eq!((envelope.from, envelope.payload_bytes), ("a", 7));
+    let Content::Chunk(chunk) = read[4] else { panic!() };
+    assert!(chunk.members().eq([(NodeId(2), life(2)), (NodeId(3), life(3))]));
+    let records: Vec<_> = chunk.records().collect();
+    assert!(chunk.last && records.len() == 3);
+    let wire::Record::Group { name: "g.h", members } = records[2] else { panic!("{records:?}") };
+    assert!(members.iter().eq([0, 1]));
+    for payload in &payloads {
+        // All but the content of a message ends where it says.
+        let Ok(Content::Message(_)) = parse(payload) else {
+            for end in 0..payload.len() {
+                let cut = parse(&payload[..end]);
+                assert!(cut.is_err() || matches!(cut, Ok(Content::Chunk(_))), "{end}");
+            }
+            continue;
+        };
+    }
+}
+
+proptest! {
+    /// Damage is refused or means something else; it never panics, and groups that got it still work.
+    #[test]
+    fn damage_does_no_harm(
+        which in 0..5_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        end in any::<prop::sample::Index>(),
+        noise in prop::collection::vec(any::<u8>(), 0..60),
+        exchanging in any::<bool>(),
+    ) {
+        let mut damaged = payloads()[which].to_vec();
+        for (place, byte) in changes {
+            let place = place.index(damaged.len());
+            damaged[place] = byte;
+        }
+        damaged.truncate(end.index(damaged.len() + 1).max(2));
+        let mut headed = vec![wire::VERSION, u8::try_from(which).unwrap() + 1];
+        headed.extend_from_slice(&noise);
+        let mut one = Member::new(1);
+        let a = one.attach("a");
+        one.join(a, "g");
+        one.turn();
+        if exchanging {
+            one.change(5, &[1], &[1, 2, 3]);
+        }
+        for payload in [damaged, headed, noise] {
+            let before = (one.groups.contents(), one.groups.counts().refused);
+            let is_refused = parse(&payload).is_err();
+            one.deliver(2, Service::Agreed, payload.into());
+            if is_refused {
+                prop_assert_eq!(one.groups.counts().refused, before.1 + 1);
+                prop_assert_eq!(one.groups.contents(), before.0);
+            }
+        }
+        one.change(9, &[1], &[1]);
+        one.turn();
+        prop_assert!(one.groups.is_settled());
+        prop_assert_eq!(one.groups.members(&"g".parse().unwrap()), names(&["a@1"]));
+    }
+}
