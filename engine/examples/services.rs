@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         nodes.push(builder.state_dir(state.path()).join()?);
     }
     for node in &mut nodes {
-        receive(node, |event| is_whole(event))?;
+        receive(node, is_whole)?;
     }
     for node in &nodes {
         for service in Service::ALL {

@@ -52,13 +52,13 @@ fn run(state: &StateDir, to_write: &Receiver<Write>, answers: &Answers, control_
         stall(At::Pop);
         let is_heard = match write {
             Write::Ceiling(ceiling) => {
-                let is_durable = is_durable(state.write(ceiling), "epoch", "no ring is joined");
+                let is_durable = is_durable(&state.write(ceiling), "epoch", "no ring is joined");
                 stall(At::Push);
                 answers.written.send(is_durable.then_some(ceiling)).is_ok()
             }
             Write::Record(record) => {
                 let outcome = state.write_record(&record);
-                let is_durable = is_durable(outcome, "vote", "there is no primary component");
+                let is_durable = is_durable(&outcome, "vote", "there is no primary component");
                 stall(At::Push);
                 answers.stored.send(is_durable).is_ok()
             }
@@ -70,8 +70,8 @@ fn run(state: &StateDir, to_write: &Receiver<Write>, answers: &Answers, control_
     }
 }
 
-fn is_durable(outcome: std::io::Result<()>, what: &str, until: &str) -> bool {
-    if let Err(error) = &outcome {
+fn is_durable(outcome: &std::io::Result<()>, what: &str, until: &str) -> bool {
+    if let Err(error) = outcome {
         error!(
             "the {what} cannot be made durable: {error}; {until} until it can; \
              fix: make room in the state directory"

@@ -72,7 +72,7 @@ impl Ordering {
         if packet.originator == self.identity.member.id {
             self.own_delivered += u64::from(packet.messages_completed());
         }
-        let Some(Seat { machine, assembler }) = self.primary.as_deref_mut() else { return None };
+        let Seat { machine, assembler } = self.primary.as_deref_mut()?;
         let mut confirmed = None;
         assembler.handle(&delivery, |message| {
             machine.handle_message(&message);

@@ -381,7 +381,7 @@ mod tests {
         assert!(voted.attempt(&component(20, &[3, 4, 5, 6, 7])));
         assert!(!admits(&[(1, &kept), (2, &kept), (3, &voted)]), "one of five");
         assert!(admits(&[(1, &kept), (2, &kept)]), "nobody there has voted");
-        let mut newer = kept.clone();
+        let mut newer = kept;
         newer.confirm(component(30, &[1, 2]));
         assert!(admits(&[(1, &newer), (2, &newer), (3, &voted)]), "that is over");
     }

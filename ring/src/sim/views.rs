@@ -146,8 +146,7 @@ impl Stay<'_> {
     /// the view before.
     fn comes_step_by_step(&self) -> bool {
         let first = self.views[0];
-        let last_to_come =
-            first.processes.iter().filter(|it| it.since == first.id.ring).next_back();
+        let last_to_come = first.processes.iter().rfind(|it| it.since == first.id.ring);
         let begins = match self.process(first) {
             Some(mine) if mine.since == first.id.ring => last_to_come == Some(&mine),
             _ => first.id.step <= 1,
