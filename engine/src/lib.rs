@@ -87,6 +87,7 @@ pub use roundel_ring::primary::{Policy, PolicyError};
 pub use roundel_ring::seq::Ordinal;
 pub use roundel_ring::service::{Channel, Class, Service};
 pub use roundel_ring::time::Time;
+pub use roundel_ring::{groups, replica, vs};
 #[cfg(feature = "lan")]
 pub use roundel_transport::lan;
 pub use roundel_transport::set_slice;

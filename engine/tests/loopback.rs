@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,8 +13,12 @@ use roundel::{
     Params, Service, SlowConsumer, TryPublishError, TryRecvError, Wanted,
 };
 
-/// Waiting longer than this for anything is a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Waiting longer than this for anything is a failure; with `ENGINE_TEST_PATIENCE` it is that many
+/// seconds, for tools that make everything slower.
+static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
+    let asked = std::env::var("ENGINE_TEST_PATIENCE").ok();
+    Duration::from_secs(asked.and_then(|seconds| seconds.parse().ok()).unwrap_or(20))
+});
 
 fn describe(cluster: &str, state: &std::path::Path, host: u8) -> Builder {
     let address = Ipv4Addr::new(127, 0, 0, host);
@@ -36,8 +41,8 @@ fn cluster(name: &str) -> String {
 fn receive(node: &mut Node, mut done: impl FnMut(&Event) -> bool) -> Vec<Vec<u8>> {
     let since = Instant::now();
     let mut payloads = Vec::new();
-    while since.elapsed() < PATIENCE {
-        let Ok(event) = node.recv_timeout(PATIENCE) else { break };
+    while since.elapsed() < *PATIENCE {
+        let Ok(event) = node.recv_timeout(*PATIENCE) else { break };
         if let Event::Message(message) = &event {
             payloads.push(message.payload.to_vec());
         }
@@ -189,7 +194,7 @@ fn a_consumer_that_stands_still_is_evicted_where_the_policy_says_so() {
     };
     while !matches!(sleeper.try_publish(Service::Agreed, "?"), Err(TryPublishError::Closed { .. }))
     {
-        assert!(since.elapsed() < 3 * PATIENCE, "it stays, and stands still");
+        assert!(since.elapsed() < 3 * *PATIENCE, "it stays, and stands still");
         for _ in 0..100 {
             read(&mut reader);
         }
@@ -197,7 +202,7 @@ fn a_consumer_that_stands_still_is_evicted_where_the_policy_says_so() {
     // The sleeper reads what it was given, and the reason.
     let mut last = None;
     while last.is_none() {
-        match sleeper.recv_timeout(PATIENCE) {
+        match sleeper.recv_timeout(*PATIENCE) {
             Ok(_) => {}
             Err(TryRecvError::Ended(reason)) => last = Some(reason),
             Err(TryRecvError::Empty) => unreachable!("it never ended"),
@@ -205,7 +210,7 @@ fn a_consumer_that_stands_still_is_evicted_where_the_policy_says_so() {
     }
     assert_eq!(last, Some(EndReason::Evicted));
     while read(&mut reader) > 1 || !sender.is_finished() {
-        assert!(since.elapsed() < 6 * PATIENCE, "the reader does not go on alone");
+        assert!(since.elapsed() < 6 * *PATIENCE, "the reader does not go on alone");
     }
 }
 
@@ -263,17 +268,17 @@ fn a_leave_waits_for_an_application_that_reads_late() {
         // No two fit one packet.
         node.publish(Service::Agreed, vec![b'l'; 6_000]).unwrap();
     }
-    node.begin_leave(PATIENCE);
+    node.begin_leave(*PATIENCE);
     // For a member that does not wait to be gone.
     std::thread::sleep(Duration::from_millis(500));
     let mut delivered = 0;
     loop {
-        match node.recv_timeout(PATIENCE) {
+        match node.recv_timeout(*PATIENCE) {
             Ok(event) => delivered += usize::from(matches!(event, Event::Message(_))),
             Err(error) => break assert_eq!(error, TryRecvError::Ended(EndReason::Left)),
         }
     }
-    assert_eq!((delivered, node.leave(PATIENCE).undelivered), (MESSAGES, 0));
+    assert_eq!((delivered, node.leave(*PATIENCE).undelivered), (MESSAGES, 0));
 }
 
 #[test]
@@ -288,10 +293,10 @@ fn a_leave_at_its_deadline_reports_what_the_application_did_not_get() {
     node.begin_leave(Duration::from_millis(1));
     std::thread::sleep(Duration::from_millis(500));
     let mut delivered = 0;
-    while let Ok(event) = node.recv_timeout(PATIENCE) {
+    while let Ok(event) = node.recv_timeout(*PATIENCE) {
         delivered += u64::from(matches!(event, Event::Message(_)));
     }
-    let report = node.leave(PATIENCE);
+    let report = node.leave(*PATIENCE);
     assert_eq!((report.reason, delivered + report.undelivered), (EndReason::Left, MESSAGES));
 }
 
@@ -403,8 +408,8 @@ fn a_wait_ends_while_messages_of_a_batch_are_left() {
         let (since, mut got) = (Instant::now(), Vec::new());
         while got.len() < sent.len() {
             // Alone and idle: nothing else would end it.
-            node.wait(PATIENCE);
-            assert!(since.elapsed() < PATIENCE, "{drive:?}: slept beside {got:?}");
+            node.wait(*PATIENCE);
+            assert!(since.elapsed() < *PATIENCE, "{drive:?}: slept beside {got:?}");
             // One of those that are ready, as a loop does that has other things to do.
             if let Ok(Event::Message(message)) = node.try_recv() {
                 got.push(message.payload.to_vec());
@@ -463,7 +468,7 @@ fn the_end_wakes_a_loop_that_waits_for_events_alone() {
                 Err(TryRecvError::Ended(reason)) => break reason,
                 Err(TryRecvError::Empty) if node.arm() => {
                     let mut fds = [PollFd::new(node.event_fd(), PollFlags::POLLIN)];
-                    let patience = PollTimeout::try_from(PATIENCE).unwrap();
+                    let patience = PollTimeout::try_from(*PATIENCE).unwrap();
                     assert_eq!(poll(&mut fds, patience), Ok(1), "round {round}: slept through it");
                 }
                 Err(TryRecvError::Empty) => {}

@@ -26,8 +26,9 @@ fn one_round_of_every_fault() {
     assert_eq!((&result["valid"], &result["rounds"]), (&true.into(), &1.into()));
     for fault in ["crash", "rejoin", "partition", "merge"] {
         let agreed = &result[fault]["agreed_ms"];
-        // A merge may be over before the tool that heals has ended.
-        let least = if fault == "merge" { 0.0 } else { f64::MIN_POSITIVE };
+        // What several tools make may be over, on a busy host, before the last of them has ended.
+        let is_made_by_tools = ["partition", "merge"].contains(&fault);
+        let least = if is_made_by_tools { 0.0 } else { f64::MIN_POSITIVE };
         assert!(agreed["median"].as_f64().unwrap() >= least, "{fault}: {result}");
         assert!(result[fault]["gap_ms"]["max"].is_f64(), "{fault}: {result}");
     }
