@@ -43,7 +43,10 @@ impl World {
             let settled = membership.is_operational() && ordering.is_quiet();
             let read = life.data_side.stream.is_empty() && life.data_side.commands.is_empty();
             let same = ordering.installed().ring == membership.installed().ring;
-            (whole && settled && read && same && !life.leaving).then_some(ordering.installed().ring)
+            // A report of what was before the healing may still be on its way.
+            let handed = life.data_half.handed_at.max(life.control_half.handed_at) <= self.now;
+            let quiet = whole && settled && read && same && handed;
+            (quiet && !life.leaving).then_some(ordering.installed().ring)
         }))
     }
 
