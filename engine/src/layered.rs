@@ -7,6 +7,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use roundel_ring::id::NodeId;
 use roundel_ring::layer::{Layer, Letter, Publication};
 use roundel_ring::packing::Messages;
+use tracing::error;
 
 use crate::clock::Clock;
 use crate::doorbell::Doorbell;
@@ -144,6 +145,14 @@ impl<L: Layer> Layered<L> {
             let publisher = &self.node.publisher;
             if publisher.shared.ending.is_closed() {
                 // A member that leaves says no more; its layer hears of the end.
+                continue;
+            }
+            if payload.len() > publisher.message_bytes_max {
+                let (bytes, most) = (payload.len(), publisher.message_bytes_max);
+                error!(
+                    "a layer's message of {bytes} bytes is longer than the longest ({most}) and is \
+                     not sent; fix: split it, or raise --message-size at every member"
+                );
                 continue;
             }
             if let Err(back) = publisher.hand_over(class, Messages::One(payload)) {

@@ -49,9 +49,6 @@ pub struct Letter {
 /// Longest payload of a [`Letter`], so that it fits a frame on every network.
 pub const LETTER_BYTES_MAX: usize = 1_100;
 
-/// A layer is called no sooner than this after the last time: timers are no finer.
-pub const TIMEOUT_RESOLUTION: std::time::Duration = std::time::Duration::from_micros(100);
-
 /// A deterministic machine on the event stream of one member. Inputs: `handle_*`; outputs: `poll_*`,
 /// to be drained after each input.
 pub trait Layer {

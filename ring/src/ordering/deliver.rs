@@ -6,7 +6,7 @@ use crate::delivery::{DeliveredPacket, Delivery};
 use crate::handoff::Report;
 use crate::packet::{Content, Packet};
 use crate::seq::{Ordinal, Seq};
-use crate::service::Service;
+use crate::service::{Channel, Service};
 use crate::time::Time;
 use crate::trace::{ContentHash, Event};
 
@@ -68,8 +68,11 @@ impl Ordering {
         let delivered = DeliveredPacket { ring, seq, in_configuration, incarnation, packet };
         self.record_deliveries(now, &delivered);
         self.counters.packets_delivered += 1;
-        let delivery = self.take_for_primary(now, Delivery::Packet(delivered));
-        self.stream.extend(delivery);
+        if delivered.packet.class.channel == Channel::PRIMARY {
+            self.show_word(now, delivered);
+        } else {
+            self.stream.push_back(Delivery::Packet(delivered));
+        }
     }
 
     fn record_deliveries(&mut self, now: Time, delivered: &DeliveredPacket) {

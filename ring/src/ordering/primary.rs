@@ -2,12 +2,11 @@
 
 use super::Ordering;
 use crate::configuration::Configuration;
-use crate::delivery::{Assembler, Delivery};
+use crate::delivery::{Assembler, DeliveredPacket, Delivery};
 use crate::handoff::Report;
 use crate::id::NodeId;
 use crate::primary::Primary;
 use crate::roster::MemberMask;
-use crate::service::Channel;
 use crate::time::Time;
 use crate::trace::Event;
 
@@ -62,19 +61,14 @@ impl Ordering {
         }
     }
 
-    /// Takes a packet of the primary component's channel out of the stream; hands any other back.
-    pub(super) fn take_for_primary(&mut self, now: Time, delivery: Delivery) -> Option<Delivery> {
-        let Delivery::Packet(delivered) = &delivery else { return Some(delivery) };
-        let packet = &delivered.packet;
-        if packet.class.channel != Channel::PRIMARY {
-            return Some(delivery);
+    /// A packet of the primary component's channel, which goes no further.
+    pub(super) fn show_word(&mut self, now: Time, delivered: DeliveredPacket) {
+        if delivered.packet.originator == self.identity.member.id {
+            self.own_delivered += u64::from(delivered.packet.messages_completed());
         }
-        if packet.originator == self.identity.member.id {
-            self.own_delivered += u64::from(packet.messages_completed());
-        }
-        let Seat { machine, assembler } = self.primary.as_deref_mut()?;
+        let Some(Seat { machine, assembler }) = self.primary.as_deref_mut() else { return };
         let mut confirmed = None;
-        assembler.handle(&delivery, |message| {
+        assembler.handle(&Delivery::Packet(delivered), |message| {
             machine.handle_message(&message);
             confirmed = machine.poll_confirmed().or(confirmed);
         });
@@ -82,7 +76,6 @@ impl Ordering {
             self.record(now, Event::Primary { ring });
             self.stream.push_back(Delivery::Primary { ring });
         }
-        None
     }
 
     /// Has ordered what the machine wants to say, and its record written. A member that leaves says

@@ -29,6 +29,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -40,9 +41,12 @@ use super::world::{Happening, World};
 use crate::cycle::Command;
 use crate::delivery::{Assembler, Delivery};
 use crate::id::{Incarnation, NodeId};
-use crate::layer::{Layer, Letter, Publication, StreamEvent, TIMEOUT_RESOLUTION};
+use crate::layer::{Layer, Letter, Publication, StreamEvent};
 use crate::packing::Messages;
 use crate::time::Time;
+
+/// Simulated applications keep time no finer, or one that is always late would stop the world.
+const TIMEOUT_RESOLUTION: Duration = Duration::from_micros(100);
 
 /// What runs at every simulated member: a layer, and what it does of its own accord.
 pub trait Application: Layer {
