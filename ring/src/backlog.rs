@@ -133,6 +133,15 @@ impl Backlog {
         self.fragmented = 0;
     }
 
+    /// The next packet may leave without the token: whole messages that fit `body_bytes`.
+    #[must_use]
+    pub fn is_front_token_free(&self, body_bytes: usize) -> bool {
+        self.fragmented == 0
+            && self.queue.front().is_some_and(|front| {
+                front.class.service.is_token_free() && front.messages.body_bytes() <= body_bytes
+            })
+    }
+
     /// Makes the next packet of at most `body_bytes`; what it waits for is for its originator to
     /// say. Also yields the payload of a message that
     /// ends in a fragment, which its body alone does not tell.

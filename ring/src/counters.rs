@@ -139,6 +139,12 @@ data_counters! {
     packets_delivered,
     /// Of them, those delivered before a hole or an undelivered safe packet.
     packets_overtaken,
+    /// Own packets that left without the token.
+    packets_free,
+    /// Packets delivered before they had a place on the ring.
+    packets_delivered_free,
+    /// Token-free packets of the old ring multicast while recovering.
+    packets_recovered_free,
     /// Packets discarded at an installation (EVS step 6.a).
     packets_discarded,
     /// Old packets found to be held by nobody in T.

@@ -30,8 +30,8 @@ pub enum Delivery {
 pub struct DeliveredPacket {
     /// The regular configuration it was originated in.
     pub ring: RingId,
-    /// Its place on that ring.
-    pub seq: Seq,
+    /// Its place on that ring; none when it was delivered before it had one.
+    pub seq: Option<Seq>,
     /// The kind of the configuration in force here.
     pub in_configuration: ConfigurationKind,
     /// The originator's life.
@@ -50,6 +50,12 @@ impl DeliveredPacket {
             counter: self.packet.first_message + u64::from(index),
         }
     }
+
+    /// The place of message `index` of the packet, if it has one.
+    #[must_use]
+    pub fn ordinal(&self, index: u16) -> Option<Ordinal> {
+        self.seq.map(|seq| Ordinal::new(seq, index))
+    }
 }
 
 /// A message as the application gets it, borrowed from the delivery stream: costs no allocation
@@ -60,8 +66,9 @@ pub struct MessageRef<'a> {
     pub id: MessageId,
     /// The regular configuration it was originated in.
     pub ring: RingId,
-    /// Its place in the order of that ring.
-    pub ordinal: Ordinal,
+    /// Its place in the order of that ring; none of a reliable or fifo message that was delivered
+    /// before it had one.
+    pub ordinal: Option<Ordinal>,
     /// The kind of the configuration in force here.
     pub in_configuration: ConfigurationKind,
     /// Asked of the order by its sender.
@@ -97,8 +104,9 @@ pub struct Message {
     pub id: MessageId,
     /// The regular configuration it was originated in.
     pub ring: RingId,
-    /// Its place in the order of that ring.
-    pub ordinal: Ordinal,
+    /// Its place in the order of that ring; none of a reliable or fifo message that was delivered
+    /// before it had one.
+    pub ordinal: Option<Ordinal>,
     /// The kind of the configuration in force here.
     pub in_configuration: ConfigurationKind,
     /// Asked of the order by its sender.
@@ -198,7 +206,7 @@ fn message<'a>(
     MessageRef {
         id: delivered.message_id(index),
         ring: delivered.ring,
-        ordinal: Ordinal::new(delivered.seq, index),
+        ordinal: delivered.ordinal(index),
         in_configuration: delivered.in_configuration,
         service: delivered.packet.class.service,
         channel: delivered.packet.class.channel,

@@ -2,6 +2,7 @@
 
 use crate::params::Params;
 use crate::seq::Seq;
+use crate::wire::token::Token;
 
 /// What flow control looks at, all in packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +44,18 @@ pub fn allowance(params: &Params, demand: &Demand) -> u32 {
     mine.max(wanted.min(1)).min(room)
 }
 
+/// One part in so many of what a rotation may bring is for what all send without the token.
+const FREE_PART: u64 = 4;
+
+/// Packets that a member may have under way without the token until it has it again: its share of a
+/// part of what the tightest member takes in one rotation, so that what the token allows still fits.
+#[must_use]
+pub fn free_share(token: &Token) -> u32 {
+    let room = token.least_ceiling().since(token.seq);
+    let members = token.promises.len() as u64;
+    u32::try_from(room / (FREE_PART * members.max(1))).unwrap_or(u32::MAX)
+}
+
 /// The part of a rotation's packets that is this member's by its part of all backlog.
 fn fair_share(pool: u32, demand: &Demand) -> u32 {
     let total = u64::from(demand.total_backlog.max(demand.backlog).max(1));
@@ -53,7 +66,7 @@ fn fair_share(pool: u32, demand: &Demand) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::token::{Promise, Token};
+    use crate::wire::token::Promise;
 
     const IDLE: Demand = Demand {
         backlog: 0,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::free::FreeSpan;
 use crate::id::{NodeId, RingId};
 use crate::ordering::Recovery;
 use crate::roster::{MemberMask, Roster};
@@ -114,7 +115,7 @@ pub enum Report {
 }
 
 /// A member's data path at the moment it stopped: the content of its commit-token entry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Frozen {
     /// The ring named by the [`Directive::Freeze`] that this answers.
     pub asked: RingId,
@@ -128,4 +129,6 @@ pub struct Frozen {
     pub stable: Seq,
     /// EVS step 1, over its roster.
     pub obligations: MemberMask,
+    /// Token-free packets of it that are held without a place, by sender.
+    pub frees: Vec<FreeSpan>,
 }

@@ -9,6 +9,7 @@ pub mod cycle;
 pub mod delivery;
 pub mod epoch;
 pub mod flow;
+pub mod free;
 pub mod groups;
 pub mod handoff;
 pub mod id;

@@ -57,8 +57,8 @@ pub enum Content {
 pub struct Waits {
     /// To its originator's packet before it that keeps the sender's order.
     pub sender: u16,
-    /// To the last packet, reliable and fifo ones apart, that its originator had delivered. Of causal
-    /// packets alone.
+    /// Of causal packets: to the last packet, reliable and fifo ones apart, that its originator had
+    /// delivered. Of reliable and fifo ones that left without the token: [`Packet::free_mark`].
     pub past: u16,
 }
 
@@ -99,6 +99,13 @@ impl Packet {
         !(whole && matches!(self.class.service, Service::Reliable))
     }
 
+    /// By what a packet that left without the token shows its number: all that are not stable have
+    /// different ones. Zero for a packet that waited for the token.
+    #[must_use]
+    pub const fn free_mark(&self) -> u16 {
+        if self.class.service.is_token_free() { self.waits.past } else { 0 }
+    }
+
     /// Checks that the body is exactly what the content says, so that reading it later cannot
     /// fail.
     ///
@@ -111,7 +118,10 @@ impl Packet {
         }
         let Waits { sender, past } = self.waits;
         let waits = match self.class.service {
-            Service::Reliable | Service::Fifo => past == 0 && (sender == 0 || self.keeps_order()),
+            Service::Reliable | Service::Fifo => {
+                let whole = matches!(self.content, Content::Messages { .. });
+                (past == 0 || whole) && (sender == 0 || self.keeps_order())
+            }
             Service::Causal => true,
             Service::Agreed | Service::Safe => sender == 0 && past == 0,
         };

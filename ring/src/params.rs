@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::free::FREE_PACKETS_MAX;
+
 /// Largest window, in packets. With packets of 9 000 B a full window is 600 MiB; the default is
 /// far smaller.
 pub const WINDOW_PACKETS_MAX: usize = 1 << 16;
@@ -28,6 +30,9 @@ pub struct Params {
     /// Packets of messages that are nearly equally long are made equally long: for hosts whose
     /// frames of one length leave together, as super-packets.
     pub pad_packets: bool,
+    /// Reliable and fifo packets that may be under way without a place on the ring, at most
+    /// [`FREE_PACKETS_MAX`]; 0: all wait for the token.
+    pub free_packets: u32,
     /// Silence of a ring after which its token counts as lost.
     pub token_loss: Duration,
     /// Times that a token is retransmitted within `token_loss` at least: sooner at first where
@@ -68,6 +73,7 @@ impl Default for Params {
             retransmit_packets: 64,
             receive_packets: 2048,
             pad_packets: true,
+            free_packets: FREE_PACKETS_MAX,
             token_loss: Duration::from_millis(80),
             token_retransmits: 15,
             hold: Duration::from_millis(20),

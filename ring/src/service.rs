@@ -42,6 +42,12 @@ impl Service {
         Self::ALL.into_iter().find(|service| service.name() == name)
     }
 
+    /// May leave its sender before the token comes: no other member's message precedes it.
+    #[must_use]
+    pub const fn is_token_free(self) -> bool {
+        matches!(self, Self::Reliable | Self::Fifo)
+    }
+
     /// Part of the total order: judged by EVS 6.2 and 6.3, and causality passes through it.
     #[must_use]
     pub const fn is_totally_ordered(self) -> bool {

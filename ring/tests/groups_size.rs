@@ -84,7 +84,7 @@ impl Cluster {
                 let message = Message {
                     id: MessageId { sender, incarnation: Epoch(1), counter: self.delivered },
                     ring: self.ring,
-                    ordinal: Ordinal::new(Seq(self.delivered), 0),
+                    ordinal: Some(Ordinal::new(Seq(self.delivered), 0)),
                     in_configuration: ConfigurationKind::Regular,
                     service: publication.class.service,
                     channel: publication.class.channel,

@@ -14,6 +14,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "commit-timeout",
     "config",
     "consensus-timeout",
+    "free-window",
     "global-window",
     "group",
     "hold",

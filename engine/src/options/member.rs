@@ -172,6 +172,10 @@ struct Tunables {
     /// Packets a member may multicast after its token left [default: 32].
     #[arg(long, value_name = "N")]
     accelerated_window: Option<u32>,
+    /// Reliable and fifo packets under way that did not wait for the token [default: 16, at most 16;
+    /// 0: all wait].
+    #[arg(long, value_name = "N")]
+    free_window: Option<u32>,
     /// Packets a member sends again in one token visit [default: 64].
     #[arg(long, value_name = "N")]
     retransmit_window: Option<u32>,
@@ -361,6 +365,7 @@ impl Tunables {
             retransmit_packets: self.retransmit_window.unwrap_or(usual.retransmit_packets),
             receive_packets: self.receive_window.unwrap_or(usual.receive_packets),
             pad_packets: usual.pad_packets,
+            free_packets: self.free_window.unwrap_or(usual.free_packets),
             token_loss,
             token_retransmits: self.token_retransmits.unwrap_or(usual.token_retransmits),
             hold: self.hold.unwrap_or_else(|| usual.hold.min(token_loss / 4)),

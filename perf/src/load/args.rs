@@ -18,7 +18,8 @@ On one host, without root:
   roundel-perf load --members 3 --interface 127.0.0.2 &
   roundel-perf load --members 3 --interface 127.0.0.3
 
-Every member prints its own result; order_digest is the same at all of them.
+Every member prints its own result; order_digest is the same at all of
+them (null with reliable and fifo messages, which may be delivered before they have a place).
 
 Exit codes: 0 valid, 1 not valid (the reason is printed), 2 options that cannot be used,
 5 not all members in one configuration within 20 s, 130 interrupted.";

@@ -148,7 +148,7 @@ impl Course {
         &mut self,
         now_ns: u64,
         sender: NodeId,
-        at: Ordinal,
+        at: Option<Ordinal>,
         bytes: &[u8],
     ) -> Option<Cue> {
         match Payload::parse(bytes)? {
@@ -170,8 +170,9 @@ impl Course {
                     Cue::Begun
                 })
             }
-            Payload::Start => self.note_start(at),
-            Payload::End => self.note_end(at),
+            // Markers are agreed, and have a place.
+            Payload::Start => self.note_start(at?),
+            Payload::End => self.note_end(at?),
             Payload::Done => {
                 if let Phase::Finishing { done } = &mut self.phase {
                     done.insert(sender);
@@ -188,7 +189,7 @@ impl Course {
         &mut self,
         now_ns: u64,
         sender: NodeId,
-        at: Ordinal,
+        at: Option<Ordinal>,
         load: Load,
         bytes: &[u8],
     ) -> Result<(), String> {
@@ -334,7 +335,7 @@ mod tests {
     }
 
     fn say(course: &mut Course, sender: u32, payload: Payload) -> Option<Cue> {
-        course.handle_message(0, NodeId(sender), Ordinal(1), &payload.control())
+        course.handle_message(0, NodeId(sender), Some(Ordinal(1)), &payload.control())
     }
 
     fn ready(options: u64) -> Payload {
@@ -396,7 +397,7 @@ mod tests {
             let mut course = course(1);
             say(&mut course, 1, Payload::Begin { ring: RING });
             say(&mut course, 1, Payload::Start);
-            course.handle_message(0, NodeId(sender), Ordinal(1), &bytes);
+            course.handle_message(0, NodeId(sender), Some(Ordinal(1)), &bytes);
             match course.into_outcome().end {
                 None => assert_eq!(sender, 2),
                 Some(End::Invalid(why)) => assert!(why.contains("came as one of"), "{why}"),

@@ -54,7 +54,8 @@ pub(crate) struct Measured {
     pub(crate) cpu: Duration,
     pub(crate) delivered: u64,
     pub(crate) bytes: u64,
-    pub(crate) digest: u64,
+    /// Of services whose messages have places.
+    pub(crate) digest: Option<u64>,
     /// Messages of each sender.
     pub(crate) senders: Vec<(NodeId, u64)>,
     pub(crate) own: Histogram<u64>,
@@ -143,7 +144,7 @@ impl Measurement {
     pub(crate) fn message(
         &mut self,
         now_ns: u64,
-        at: Ordinal,
+        at: Option<Ordinal>,
         load: Load,
         payload: &[u8],
     ) -> Result<(), String> {
@@ -217,9 +218,9 @@ mod tests {
     fn a_gap_in_a_senders_messages_is_found() {
         let mut measurement = start(Extras::default());
         let load = Load { sender: NodeId(2), counter: 7, planned_ns: 0, lateness_ns: 0 };
-        assert!(measurement.message(0, Ordinal(1), load, b"").is_ok());
+        assert!(measurement.message(0, Some(Ordinal(1)), load, b"").is_ok());
         let wrong =
-            measurement.message(0, Ordinal(1), Load { counter: 9, ..load }, b"").unwrap_err();
+            measurement.message(0, Some(Ordinal(1)), Load { counter: 9, ..load }, b"").unwrap_err();
         assert!(wrong.contains("instead of its 8"), "{wrong}");
     }
 
@@ -257,7 +258,7 @@ mod tests {
             let mut measurement = start(Extras { others, lateness });
             for sender in [1, 2] {
                 let load = Load { sender: NodeId(sender), ..load };
-                measurement.message(5_000, Ordinal(1), load, b"").unwrap();
+                measurement.message(5_000, Some(Ordinal(1)), load, b"").unwrap();
             }
             let measured = measurement.end(Ordinal(9));
             assert_eq!(measured.own.len(), 1);

@@ -46,7 +46,7 @@ pub(crate) struct Report {
     retransmits: u64,
     token_retransmits: u64,
     socket_drops: u64,
-    order_digest: String,
+    order_digest: Option<String>,
     /// What `latency_us` is of, where it is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_histogram: Option<Latencies>,
@@ -81,7 +81,7 @@ impl Report {
             token_retransmits: measured.counted("token_retransmits"),
             socket_drops: measured.counted("kernel_drops_data")
                 + measured.counted("kernel_drops_token"),
-            order_digest: format!("{:016x}", measured.digest),
+            order_digest: measured.digest.map(|digest| format!("{digest:016x}")),
             latency_histogram: args.histogram.then(|| Latencies::new(measured.own.clone())),
             ..empty
         }
@@ -113,7 +113,7 @@ impl Report {
             retransmits: 0,
             token_retransmits: 0,
             socket_drops: 0,
-            order_digest: format!("{:016x}", 0),
+            order_digest: None,
             latency_histogram: None,
             environment: Environment::of_member(),
             validity,
@@ -152,7 +152,10 @@ impl Report {
             "  repaired     {retransmits} packets and {token_retransmits} tokens sent again; \
              {socket_drops} dropped by the kernel"
         )?;
-        writeln!(out, "  order        {}", self.order_digest)
+        match &self.order_digest {
+            Some(digest) => writeln!(out, "  order        {digest}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -213,7 +216,7 @@ mod tests {
             for counter in 0..*messages {
                 let sender = NodeId(*sender);
                 let load = Load { sender, counter, planned_ns: 0, lateness_ns: 0 };
-                measurement.message(0, roundel::Ordinal(1), load, b"").unwrap();
+                measurement.message(0, Some(roundel::Ordinal(1)), load, b"").unwrap();
             }
         }
         let mut measured = measurement.end(roundel::Ordinal(9));

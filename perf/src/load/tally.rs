@@ -1,7 +1,9 @@
 //! How many messages lie between the markers, and a number for them: the same at all members.
 //!
-//! Messages that may overtake are delivered on either side of a marker, here so and there otherwise:
-//! they count by their places on the ring, and their number does not depend on their order.
+//! Causal messages, which may overtake, are delivered on either side of a marker, here so and there
+//! otherwise: they count by their places on the ring, and their number does not depend on their
+//! order. Reliable and fifo ones may have no place when they are delivered, so they count where they
+//! are, and no number tells that they are the same everywhere.
 
 use std::collections::VecDeque;
 
@@ -19,8 +21,9 @@ pub(crate) struct Tally {
     service: Service,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
-    pub(crate) digest: u64,
-    /// Of services that may overtake, what was delivered last.
+    /// Of services whose messages have places.
+    pub(crate) digest: Option<u64>,
+    /// Of those that may overtake, what was delivered last.
     recent: Option<VecDeque<Item>>,
 }
 
@@ -35,8 +38,9 @@ struct Item {
 impl Tally {
     /// Nothing yet, of messages of `service`.
     pub(crate) fn new(service: Service) -> Self {
-        let recent = (!service.is_totally_ordered()).then(VecDeque::new);
-        Self { service, messages: 0, bytes: 0, digest: 0, recent }
+        let recent = (service == Service::Causal).then(VecDeque::new);
+        let digest = (!service.is_token_free()).then_some(0);
+        Self { service, messages: 0, bytes: 0, digest, recent }
     }
 
     /// Of the messages.
@@ -46,26 +50,27 @@ impl Tally {
 
     /// The marker at this place is delivered: what counts begins behind it.
     pub(crate) fn begin(&mut self, marker: Ordinal) {
-        (self.messages, self.bytes, self.digest) = (0, 0, 0);
+        (self.messages, self.bytes, self.digest) = (0, 0, self.digest.map(|_| 0));
         let behind = self.recent.iter().flatten().filter(|item| item.at > marker);
         for Item { bytes, digest, .. } in behind.copied().collect::<Vec<_>>() {
             self.messages += 1;
             self.bytes += bytes;
-            self.digest = self.digest.wrapping_add(digest);
+            self.digest = self.digest.map(|it| it.wrapping_add(digest));
         }
     }
 
-    /// The next message, at its place.
-    pub(crate) fn add(&mut self, at: Ordinal, load: Load, payload: &[u8]) {
+    /// The next message, at its place if it has one.
+    pub(crate) fn add(&mut self, at: Option<Ordinal>, load: Load, payload: &[u8]) {
         let bytes = payload.len() as u64;
         self.messages += 1;
         self.bytes += bytes;
         let Some(recent) = &mut self.recent else {
-            self.digest = chain(self.digest, load, payload);
+            self.digest = self.digest.map(|digest| chain(digest, load, payload));
             return;
         };
+        let Some(at) = at else { return };
         let digest = item(load, payload);
-        self.digest = self.digest.wrapping_add(digest);
+        self.digest = self.digest.map(|it| it.wrapping_add(digest));
         if recent.len() == RECENT_MAX {
             recent.pop_front();
         }
@@ -77,7 +82,7 @@ impl Tally {
         for item in self.recent.iter().flatten().filter(|item| item.at > marker) {
             self.messages -= 1;
             self.bytes -= item.bytes;
-            self.digest = self.digest.wrapping_sub(item.digest);
+            self.digest = self.digest.map(|it| it.wrapping_sub(item.digest));
         }
     }
 }
@@ -96,7 +101,7 @@ mod tests {
     fn tally(service: Service, before: &[u64], between: &[u64]) -> Tally {
         let mut tally = Tally::new(service);
         let add = |tally: &mut Tally, places: &[u64]| {
-            places.iter().for_each(|place| tally.add(Ordinal(*place), load(*place), b"x"));
+            places.iter().for_each(|place| tally.add(Some(Ordinal(*place)), load(*place), b"x"));
         };
         add(&mut tally, before);
         tally.begin(Ordinal(10));
@@ -107,14 +112,14 @@ mod tests {
 
     #[test]
     fn what_overtakes_a_marker_counts_by_its_place() {
-        let one = tally(Service::Fifo, &[8, 9], &[11, 12, 19]);
-        let other = tally(Service::Fifo, &[8, 12, 9, 11], &[22, 19, 21]);
+        let one = tally(Service::Causal, &[8, 9], &[11, 12, 19]);
+        let other = tally(Service::Causal, &[8, 12, 9, 11], &[22, 19, 21]);
         assert_eq!((one.messages, one.bytes), (3, 3));
         assert_eq!(
             (one.messages, one.bytes, one.digest),
             (other.messages, other.bytes, other.digest)
         );
-        assert_ne!(one.digest, tally(Service::Fifo, &[], &[11, 13, 19]).digest);
+        assert_ne!(one.digest, tally(Service::Causal, &[], &[11, 13, 19]).digest);
     }
 
     #[test]

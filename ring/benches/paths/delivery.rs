@@ -55,7 +55,7 @@ pub(super) fn fragments() -> impl FnMut(u64) {
 fn delivery(packet: Packet) -> Delivery {
     Delivery::Packet(DeliveredPacket {
         ring: RING,
-        seq: Seq(1_000),
+        seq: Some(Seq(1_000)),
         in_configuration: ConfigurationKind::Regular,
         incarnation: Incarnation::default(),
         packet,

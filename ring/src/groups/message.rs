@@ -14,8 +14,9 @@ use crate::service::Service;
 pub struct GroupMessage {
     /// Which message of which node.
     pub id: MessageId,
-    /// Its place in the order of the ring it was sent on.
-    pub ordinal: Ordinal,
+    /// Its place in the order of the ring it was sent on; none of a reliable or fifo message that was
+    /// delivered before it had one.
+    pub ordinal: Option<Ordinal>,
     /// The kind of the configuration in force where the ring delivered it.
     pub in_configuration: ConfigurationKind,
     /// Asked of the order by its sender.

@@ -68,7 +68,7 @@
 //!     let message = Message {
 //!         id: MessageId { sender: me, incarnation, counter },
 //!         ring,
-//!         ordinal: Ordinal::new(Seq(counter), 0),
+//!         ordinal: Some(Ordinal::new(Seq(counter), 0)),
 //!         in_configuration: ConfigurationKind::Regular,
 //!         service: publication.class.service,
 //!         channel: publication.class.channel,

@@ -87,7 +87,7 @@ impl Member {
         Message {
             id: MessageId { sender: NodeId(sender), incarnation, counter },
             ring: self.ring,
-            ordinal: Ordinal::new(Seq(counter), 0),
+            ordinal: Some(Ordinal::new(Seq(counter), 0)),
             in_configuration: ConfigurationKind::Regular,
             service: Service::Agreed,
             channel: Channel::GROUPS,

@@ -34,7 +34,7 @@ impl Membership {
             hop: 1,
             mtu_bytes,
             members: roster.members.clone(),
-            entries: vec![entry],
+            entries: vec![entry.clone()],
         };
         self.ledger.see(epoch);
         self.note_excluded(now);

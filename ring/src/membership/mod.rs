@@ -202,7 +202,9 @@ impl Membership {
             Kind::Beacon => self.handle_beacon(now, frame),
             Kind::Commit => self.handle_commit(now, frame),
             Kind::Letter => self.handle_letter(frame),
-            Kind::Data | Kind::Token | Kind::HoldCancel => Err(Malformed::Kind.into()),
+            Kind::Data | Kind::Token | Kind::HoldCancel | Kind::Free | Kind::Claim => {
+                Err(Malformed::Kind.into())
+            }
         });
         if let Err(reason) = outcome {
             self.ignored.count(reason);

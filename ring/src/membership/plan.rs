@@ -12,9 +12,10 @@ use crate::slots::SlotMap;
 use crate::wire::commit::Entry;
 
 /// The entry of a member whose worker reported `frozen`.
-pub(super) const fn entry(frozen: &Frozen) -> Entry {
+pub(super) fn entry(frozen: &Frozen) -> Entry {
     let Frozen { installed, aru, highest, stable, obligations, .. } = *frozen;
-    Entry { installed, aru, highest, stable, obligations }
+    let frees = frozen.frees.clone();
+    Entry { installed, aru, highest, stable, obligations, frees }
 }
 
 /// What the member at place `me` of `roster`, which comes from `installed`, adopts, given everybody's
@@ -55,10 +56,11 @@ pub(super) fn recover(
     Some(Box::new(Recovery::new(recover, me, params)))
 }
 
-/// Whether the member of `entry` holds all that anybody from its ring holds.
+/// Whether the member of `entry` holds all that anybody from its ring holds, as far as its entry
+/// tells.
 fn misses_nothing(entries: &[Entry], entry: &Entry) -> bool {
     let kin = entries.iter().filter(|other| other.installed == entry.installed);
-    kin.map(|other| other.highest).max().is_none_or(|highest| entry.aru >= highest)
+    kin.into_iter().all(|other| entry.aru >= other.highest && other.frees.is_empty())
 }
 
 /// Whether two member lists name the same ids in the same order.

@@ -5,7 +5,7 @@ use crate::configuration::ConfigurationKind;
 use crate::delivery::{DeliveredPacket, Delivery};
 use crate::handoff::Report;
 use crate::packet::{Content, Packet};
-use crate::seq::{Ordinal, Seq};
+use crate::seq::Seq;
 use crate::service::{Channel, Service};
 use crate::time::Time;
 use crate::trace::{ContentHash, Event};
@@ -30,11 +30,12 @@ impl Ordering {
             }
             if !ring.window.is_marked(at) {
                 let packet = packet.clone();
-                self.write_packet(now, at, ConfigurationKind::Regular, packet);
+                self.write_packet(now, Some(at), ConfigurationKind::Regular, packet);
             }
             self.installed.delivered = at;
         }
         self.deliver_early(now);
+        self.deliver_free(now);
         let ring = &mut self.installed.ring;
         ring.window.release(ring.stable.min(self.installed.delivered));
     }
@@ -54,11 +55,11 @@ impl Ordering {
         }
     }
 
-    /// Writes one packet to the stream.
+    /// Writes one packet to the stream, with its place if it has one.
     pub(super) fn write_packet(
         &mut self,
         now: Time,
-        seq: Seq,
+        seq: Option<Seq>,
         in_configuration: ConfigurationKind,
         packet: Packet,
     ) {
@@ -82,7 +83,7 @@ impl Ordering {
             message: delivered.message_id(index),
             ring: delivered.ring,
             in_configuration: delivered.in_configuration,
-            ordinal: Some(Ordinal::new(delivered.seq, index)),
+            ordinal: delivered.ordinal(index),
             service: packet.class.service,
             hash,
         };
@@ -112,7 +113,7 @@ impl Ordering {
         let Self { installed, phase, .. } = self;
         let runs = matches!(phase, Phase::Alone | Phase::Operational);
         let reached = installed.delivered.min(installed.ring.stable) >= installed.last_own;
-        let left_behind = self.backlog.is_empty() && self.stream.is_empty();
+        let left_behind = !self.has_work() && self.stream.is_empty();
         let done = self.backlog.is_closed() && left_behind && runs && reached;
         if done && !self.drained {
             self.drained = true;

@@ -92,7 +92,7 @@ impl Ordering {
             }
             self.installed.ring.window.mark(at);
             self.counters.packets_overtaken += 1;
-            self.write_packet(now, at, ConfigurationKind::Regular, packet);
+            self.write_packet(now, Some(at), ConfigurationKind::Regular, packet);
         } else {
             self.installed.overtaking.get_or_insert(at);
         }

@@ -23,6 +23,8 @@ impl Ordering {
                 Kind::Data => self.handle_data(now, frame),
                 Kind::Token => self.handle_token(now, frame),
                 Kind::HoldCancel => self.handle_hold_cancel(now, frame),
+                Kind::Free => self.handle_free(now, frame),
+                Kind::Claim => self.handle_claim(now, frame),
                 Kind::Join | Kind::Commit | Kind::Beacon | Kind::Letter => {
                     Err(Malformed::Kind.into())
                 }
@@ -46,22 +48,25 @@ impl Ordering {
             Phase::Recovering(recovery) => recovery.slots.resolve(data.seq) != Slot::New,
             _ => false,
         };
-        let origin = if recovered { &self.installed.ring.roster } else { &ring.roster };
+        let origin = if recovered { &self.installed.ring } else { ring };
         let foreign = matches!(&self.phase, Phase::Recovering(recovery)
             if recovery.slots.resolve(data.seq) == Slot::Foreign);
-        if !foreign && origin.index_of(data.packet.originator).is_none() {
+        if !foreign && origin.roster.index_of(data.packet.originator).is_none() {
             return Err(Ignored::UnknownOriginator);
         }
         if !foreign {
+            if origin.contradicts(&data.packet) {
+                return Err(Ignored::Inconsistent);
+            }
             self.ignore_never_numbered(&data)?;
         }
         self.active_mut().rotation.heard(data.hop, members, now);
         let (seq, service) = (data.seq, data.packet.class.service);
         let inserted = match &mut self.phase {
             Phase::Recovering(recovery) if recovered => {
-                recovery.insert(&mut self.installed.ring.window, data.seq, data.packet)
+                recovery.insert(&mut self.installed.ring, data.seq, data.packet)
             }
-            _ => self.active_mut().window.insert(data.seq, data.packet),
+            _ => self.active_mut().store(data.seq, data.packet),
         };
         match inserted {
             Inserted::New => {
@@ -81,6 +86,15 @@ impl Ordering {
     /// A packet of mine is held here from its number on; and while the token is here, or not made
     /// yet, nobody else gives numbers. Else I would give a number that is taken.
     fn ignore_never_numbered(&self, data: &Data) -> Result<(), Ignored> {
+        let mine = data.packet.originator == self.identity.member.id;
+        if mine && !self.holds_on_the_ring(data.seq) || self.is_never_numbered(data.seq) {
+            return Err(Ignored::Inconsistent);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody can have given this number yet.
+    pub(super) fn is_never_numbered(&self, seq: Seq) -> bool {
         let ring = self.active();
         let last = match (&self.phase, &ring.rotation.place) {
             (Phase::Recovering(recovery), _) => {
@@ -90,17 +104,13 @@ impl Ordering {
             (_, Place::Held { token, .. }) => Some(token.seq),
             _ => None,
         };
-        let mine = data.packet.originator == self.identity.member.id;
-        if mine && !self.holds_on_the_ring(data.seq) || last.is_some_and(|last| data.seq > last) {
-            return Err(Ignored::Inconsistent);
-        }
-        Ok(())
+        last.is_some_and(|last| seq > last)
     }
 
     /// Whether the packet of the active ring with this number is here.
     fn holds_on_the_ring(&self, seq: Seq) -> bool {
         match &self.phase {
-            Phase::Recovering(recovery) => recovery.counts(&self.installed.ring.window, seq),
+            Phase::Recovering(recovery) => recovery.counts(&self.installed.ring, seq),
             _ => self.active().window.holds(seq),
         }
     }
@@ -151,17 +161,22 @@ impl Ordering {
         if self.active().roster.index_of(hold_cancel.sender).is_none() {
             return Err(Ignored::NotPredecessor);
         }
+        self.hear_of_work(now);
+        Ok(())
+    }
+
+    /// Another member has work: no token is held now.
+    pub(super) fn hear_of_work(&mut self, now: Time) {
         let soon = now + self.active().rotation.patience(&self.params, 0, false);
         let rotation = &mut self.active_mut().rotation;
         rotation.cancelled = true;
         rotation.end_idleness(soon);
         self.release_hold(now);
-        Ok(())
     }
 
     /// Only frames of the ring whose token circulates here count; none while frozen (hand-off
     /// rule 9).
-    fn ignore_other_ring(&self, ring: crate::id::RingId) -> Result<(), Ignored> {
+    pub(super) fn ignore_other_ring(&self, ring: crate::id::RingId) -> Result<(), Ignored> {
         match self.phase {
             Phase::Frozen => Err(Ignored::Frozen),
             _ if ring != self.active().id() => Err(Ignored::OtherRing),

@@ -38,6 +38,7 @@ impl Ordering {
             at = at.next();
         }
         self.deliver_all_early(now, high);
+        self.deliver_all_free(now, ConfigurationKind::Regular);
         // Step 6.c.
         self.write(
             now,
@@ -50,6 +51,8 @@ impl Ordering {
             },
         );
         let delivered = self.deliver_rest(now, at, high);
+        self.deliver_all_free(now, ConfigurationKind::Transitional);
+        self.counters.packets_discarded += u64::from(self.installed.ring.free.waiting());
         if delivered > 0 && recovery.transitional.len() > 1 {
             self.counters.shared_transitionals += 1;
         }
@@ -113,7 +116,7 @@ impl Ordering {
     fn deliver_old(&mut self, now: Time, seq: Seq, kind: ConfigurationKind) {
         let window = &self.installed.ring.window;
         if let Some(packet) = window.packet(seq).filter(|_| !window.is_marked(seq)).cloned() {
-            self.write_packet(now, seq, kind, packet);
+            self.write_packet(now, Some(seq), kind, packet);
         }
     }
 }

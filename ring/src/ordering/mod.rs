@@ -4,6 +4,7 @@
 mod deliver;
 mod early;
 mod frames;
+mod free;
 mod identical;
 mod install;
 mod primary;
@@ -35,7 +36,9 @@ use crate::service::Class;
 use crate::time::Time;
 use crate::trace::{self, ContentHash};
 use crate::window::Window;
+use crate::wire::claim::Claim;
 use crate::wire::data::Data;
+use crate::wire::free::Free;
 use crate::wire::hold_cancel::HoldCancel;
 use crate::wire::token::{REQUESTS_MAX, Request, Token};
 use crate::wire::{ClusterTag, body_bytes_max};
@@ -75,6 +78,8 @@ pub struct DataTransmit {
 #[derive(Clone, Hash, Debug)]
 enum Outgoing {
     Data(Data),
+    Free(Free),
+    Claim(Claim),
     /// The running ring's token, as its rotation keeps it.
     Token(Endpoint),
     HoldCancel(HoldCancel),
@@ -288,9 +293,9 @@ impl Ordering {
         let Installed { ring, delivered, .. } = &self.installed;
         let runs = matches!(self.phase, Phase::Alone | Phase::Operational);
         let highest = ring.window.highest();
-        let done = ring.stable >= highest && *delivered >= highest;
+        let done = ring.stable >= highest && *delivered >= highest && !ring.free.is_waiting();
         // A ring of one keeps its stable where its last packet was.
-        let at_rest = self.backlog.is_empty() && self.is_primary_at_rest();
+        let at_rest = !self.has_work() && self.is_primary_at_rest();
         runs && at_rest && (done || highest == ring.start)
     }
 
@@ -340,7 +345,6 @@ impl Ordering {
         class: impl Into<Class>,
         messages: impl Into<Messages>,
     ) -> Result<MessageId, Refused> {
-        let was_empty = self.backlog.is_empty();
         let messages = messages.into();
         let count = u64::from(messages.count());
         let first = self.backlog.accept(&self.params, class, messages)?;
@@ -350,9 +354,6 @@ impl Ordering {
                 let message = self.own_message(counter);
                 self.record(now, trace::Event::Submit { message });
             }
-        }
-        if was_empty {
-            self.wake_holder(now);
         }
         Ok(message)
     }
@@ -386,11 +387,14 @@ impl Ordering {
         if matches!(self.phase, Phase::Alone) {
             self.number_alone(now);
         }
+        self.send_free(now);
         self.release_hold_for_work(now);
+        self.wake_holder_for_work(now);
         self.deliver(now);
         // What is delivered has the primary component answer, and a ring of one delivers that at once.
         while self.serve_primary(now) {
             self.release_hold_for_work(now);
+            self.wake_holder_for_work(now);
             if matches!(self.phase, Phase::Alone) {
                 self.number_alone(now);
             }
@@ -423,6 +427,14 @@ impl Ordering {
             Outgoing::Data(data) => {
                 data.emit_head(cluster, head);
                 DataTransmit { to: DataDestination::Group, body: data.packet.body }
+            }
+            Outgoing::Free(free) => {
+                free.emit_head(cluster, head);
+                DataTransmit { to: DataDestination::Group, body: free.free.packet.body }
+            }
+            Outgoing::Claim(claim) => {
+                claim.emit(cluster, head);
+                DataTransmit { to: DataDestination::Group, body: Bytes::new() }
             }
             Outgoing::Token(to) => {
                 head.extend_from_slice(&self.active().rotation.frame);
@@ -486,6 +498,7 @@ impl Ordering {
             highest: ring.window.highest(),
             stable: ring.stable,
             obligations: *obligations,
+            frees: ring.free.spans(),
         }
     }
 

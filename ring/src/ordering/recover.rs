@@ -38,7 +38,7 @@ impl Ordering {
         recovery.ring.rotation.begin(now);
         if recovery.transitional.len() == 1 {
             // Nobody else comes from my ring: what I miss of it, nobody in T holds.
-            let (old, last) = (&self.installed.ring.window, recovery.slots.install_point);
+            let (old, last) = (&self.installed.ring, recovery.slots.install_point);
             self.counters.voids += recovery.mark_void(old, Seq(1), last);
         }
         self.phase = Phase::Recovering(recovery);
@@ -54,7 +54,7 @@ impl Ordering {
         let Phase::Recovering(recovery) = &mut self.phase else {
             return;
         };
-        if recovery.advance(&self.installed.ring.window) && !recovery.acknowledged {
+        if recovery.advance(&self.installed.ring) && !recovery.acknowledged {
             let taken_on = recovery.transitional.union(recovery.obligations);
             self.installed.obligations = self.installed.obligations.union(taken_on);
             recovery.acknowledged = true;

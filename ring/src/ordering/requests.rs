@@ -2,12 +2,25 @@
 //! holds is found out.
 
 use super::{Ordering, Outgoing, Phase};
+use crate::free::{FreePacket, Known};
 use crate::packet::Packet;
 use crate::seq::Seq;
 use crate::slots::Slot;
 use crate::time::Time;
+use crate::window::Window;
 use crate::wire::data::Data;
+use crate::wire::free::Free;
 use crate::wire::token::{Request, Token, requests_max};
+
+/// What is multicast for a request.
+enum Held<'a> {
+    Packet { packet: &'a Packet, recovered: bool },
+    Free { number: u64, free: &'a FreePacket },
+}
+
+fn packet(window: &Window, seq: Seq, recovered: bool) -> Option<Held<'_>> {
+    window.packet(seq).map(|packet| Held::Packet { packet, recovered })
+}
 
 impl Ordering {
     /// Takes my own requests off the token. One that comes back after a full rotation with `held`
@@ -17,7 +30,7 @@ impl Ordering {
         if let Phase::Recovering(recovery) = &mut self.phase {
             let unheld = |r: &&Request| usize::from(r.by) == me && !r.held;
             for request in token.requests.iter().filter(unheld) {
-                let old = &self.installed.ring.window;
+                let old = &self.installed.ring;
                 self.counters.voids += recovery.mark_void(old, request.first, request.last());
             }
             self.acknowledge_if_complete();
@@ -64,32 +77,50 @@ impl Ordering {
         while seq <= request.last() {
             // Two members may miss the same packet: one multicast answers both.
             if !self.scratch.served.contains(&seq)
-                && let Some((packet, recovered)) = self.held(seq)
+                && let Some(held) = self.held(seq)
             {
-                let packet = packet.clone();
                 let ring = self.active().id();
-                let data = Data { transmitter, ring, seq, hop, post_token: false, packet };
-                self.outbox.push_back(Outgoing::Data(data));
+                let (frame, counter) = match held {
+                    Held::Packet { packet, recovered } => {
+                        let packet = packet.clone();
+                        let data = Data { transmitter, ring, seq, hop, post_token: false, packet };
+                        let counters = &mut self.counters;
+                        let counter = if recovered {
+                            &mut counters.packets_recovered
+                        } else {
+                            &mut counters.packets_retransmitted
+                        };
+                        (Outgoing::Data(data), counter)
+                    }
+                    Held::Free { number, free } => {
+                        let free =
+                            Free { transmitter, ring, slot: seq, number, free: free.clone() };
+                        (Outgoing::Free(free), &mut self.counters.packets_recovered_free)
+                    }
+                };
+                *counter += 1;
+                self.outbox.push_back(frame);
                 self.scratch.served.push(seq);
-                if recovered {
-                    self.counters.packets_recovered += 1;
-                } else {
-                    self.counters.packets_retransmitted += 1;
-                }
             }
             seq = seq.next();
         }
     }
 
-    /// The packet at `seq` of the running ring, wherever it lives, and whether it is an old one.
-    fn held(&self, seq: Seq) -> Option<(&Packet, bool)> {
+    /// The packet at `seq` of the running ring, wherever it lives.
+    fn held(&self, seq: Seq) -> Option<Held<'_>> {
+        let installed = &self.installed.ring;
         let Phase::Recovering(recovery) = &self.phase else {
-            return self.installed.ring.window.packet(seq).map(|packet| (packet, false));
+            return packet(&installed.window, seq, false);
         };
         match recovery.slots.resolve(seq) {
-            Slot::Old(old) => self.installed.ring.window.packet(old).map(|packet| (packet, true)),
+            Slot::Old(old) => packet(&installed.window, old, true),
+            Slot::Free { place, number } => match installed.free.known(place, number) {
+                Known::Held { free, .. } => Some(Held::Free { number, free }),
+                // Its place on the old ring has a slot of its own.
+                Known::Placed(_) | Known::Missing => None,
+            },
             Slot::Foreign => None,
-            Slot::New => recovery.ring.window.packet(seq).map(|packet| (packet, false)),
+            Slot::New => packet(&recovery.ring.window, seq, false),
         }
     }
 
@@ -134,7 +165,7 @@ impl Ordering {
         let window = &self.active().window;
         match &self.phase {
             Phase::Recovering(recovery) => {
-                let old = recovery.holes(&self.installed.ring.window);
+                let old = recovery.holes(&self.installed.ring);
                 token.requests.extend(old.chain(window.holes(upto)).take(room).map(asks));
             }
             _ => token.requests.extend(window.holes(upto).take(room).map(asks)),

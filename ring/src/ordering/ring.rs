@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counters::Ignored;
+use crate::free::{Frees, Known};
 use crate::handoff::Recover;
 use crate::id::{NodeId, RingId};
 use crate::packet::Packet;
@@ -22,6 +23,8 @@ pub(super) struct Ring {
     /// My place in ring order.
     pub(super) me: usize,
     pub(super) window: Window,
+    /// What left without the token and has no place in the window yet.
+    pub(super) free: Frees,
     /// Its own packets are numbered from the next: 0, or the install point.
     pub(super) start: Seq,
     /// Least aru of all members, merged by maximum over every token seen. Never falls.
@@ -33,11 +36,49 @@ impl Ring {
     pub(super) fn new(roster: Arc<Roster>, me: usize, window: Window) -> Self {
         let start = window.aru();
         let rotation = Rotation::new(me, roster.len(), start);
-        Self { roster, me, window, start, stable: Seq::ZERO, rotation }
+        let free = Frees::new(&roster);
+        Self { roster, me, window, free, start, stable: Seq::ZERO, rotation }
     }
 
     pub(super) fn id(&self) -> RingId {
         self.roster.ring
+    }
+
+    /// Stores a packet of this ring; one that left without the token has its place then.
+    pub(super) fn store(&mut self, seq: Seq, packet: Packet) -> Inserted {
+        let shown = self.shown_by(&packet);
+        let inserted = self.window.insert(seq, packet);
+        if let (Some((place, number)), Inserted::New) = (shown, inserted)
+            && self.free.place(place, number, seq).delivered
+        {
+            self.window.mark(seq);
+        }
+        inserted
+    }
+
+    /// Whether a packet of the ring is another than the one that left without the token as it says.
+    pub(super) fn contradicts(&self, packet: &Packet) -> bool {
+        let shown = self.shown_by(packet);
+        shown.is_some_and(|(place, number)| self.free.contradicts(place, number, packet))
+    }
+
+    /// The sender's place, and its number, of a packet that left without the token.
+    fn shown_by(&self, packet: &Packet) -> Option<(usize, u64)> {
+        if packet.free_mark() == 0 {
+            return None;
+        }
+        let place = self.roster.index_of(packet.originator)?;
+        Some((place, self.free.shown_by(place, packet)?))
+    }
+
+    /// Whether it holds the old packet that a slot stands for.
+    fn holds(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Old(seq) => self.window.holds(seq),
+            Slot::Free { place, number } => self.free.known(place, number) != Known::Missing,
+            Slot::Foreign => true,
+            Slot::New => false,
+        }
     }
 
     /// Checks a token of this ring against what this member knows, before any change.
@@ -84,6 +125,8 @@ pub(super) struct Rotation {
     pub(super) request_limit: Seq,
     /// What may be sent until my next visit fits my receive buffer.
     pub(super) receive_limit: Seq,
+    /// What I may send without the token until my next visit.
+    pub(super) free_share: u32,
     /// Multicast by me in the last rotation.
     pub(super) last_sent: u32,
     /// My part of the token's backlog.
@@ -144,6 +187,7 @@ impl Rotation {
             last_seq: start,
             request_limit: start,
             receive_limit: start,
+            free_share: 0,
             last_sent: 0,
             last_backlog: 0,
             asked: 0,
@@ -187,6 +231,10 @@ impl Rotation {
             return params.hold + ceiling;
         }
         (twice.max(PATIENCE_MIN) * (1 << retransmits.min(8))).min(ceiling)
+    }
+
+    pub(super) const fn holds_token(&self) -> bool {
+        matches!(self.place, Place::Held { .. })
     }
 
     /// There is work: a token that I sent is no longer expected to be held, and repeated `soon`.
@@ -246,17 +294,16 @@ impl Recovery {
         }
     }
 
-    /// Whether `slot` counts as held: held in the old window, or of another old ring, or void.
-    pub(super) fn counts(&self, old: &Window, slot: Seq) -> bool {
+    /// Whether `slot` counts as held: held of the old ring, or of another old ring, or void.
+    pub(super) fn counts(&self, old: &Ring, slot: Seq) -> bool {
         match self.slots.resolve(slot) {
-            Slot::Old(seq) => old.holds(seq) || self.is_void(slot),
-            Slot::Foreign => true,
             Slot::New => self.ring.window.holds(slot),
+            resolved => old.holds(resolved) || self.is_void(slot),
         }
     }
 
     /// Moves the aru over slots that count; true when none of mine is missing any more.
-    pub(super) fn advance(&mut self, old: &Window) -> bool {
+    pub(super) fn advance(&mut self, old: &Ring) -> bool {
         let end = self.slots.install_point;
         while self.aru < end && self.counts(old, self.aru.next()) {
             self.aru = self.aru.next();
@@ -265,12 +312,12 @@ impl Recovery {
     }
 
     /// Missing slots, ascending, as (first, last).
-    pub(super) fn holes<'a>(&'a self, old: &'a Window) -> impl Iterator<Item = (Seq, Seq)> + 'a {
+    pub(super) fn holes<'a>(&'a self, old: &'a Ring) -> impl Iterator<Item = (Seq, Seq)> + 'a {
         window::holes(self.aru, self.slots.install_point, |slot| self.counts(old, slot))
     }
 
     /// Marks every missing slot in the range as held by nobody in T; yields how many.
-    pub(super) fn mark_void(&mut self, old: &Window, first: Seq, last: Seq) -> u64 {
+    pub(super) fn mark_void(&mut self, old: &Ring, first: Seq, last: Seq) -> u64 {
         let mut marked = 0;
         let mut slot = first;
         while slot <= last && slot <= self.slots.install_point {
@@ -290,10 +337,10 @@ impl Recovery {
     }
 
     /// Stores a recovered packet at its old place.
-    pub(super) fn insert(&self, old: &mut Window, slot: Seq, packet: Packet) -> Inserted {
+    pub(super) fn insert(&self, old: &mut Ring, slot: Seq, packet: Packet) -> Inserted {
         match self.slots.resolve(slot) {
-            Slot::Old(seq) => old.insert(seq, packet),
-            Slot::Foreign | Slot::New => Inserted::Duplicate,
+            Slot::Old(seq) => old.store(seq, packet),
+            Slot::Free { .. } | Slot::Foreign | Slot::New => Inserted::Duplicate,
         }
     }
 }

@@ -44,7 +44,7 @@ impl Ordering {
         }
         if self.active().rotation.cancel_at.is_some_and(|at| at <= now) {
             self.active_mut().rotation.cancel_at = None;
-            if !self.backlog.is_empty() {
+            if self.has_work() {
                 self.wake_holder(now);
             }
         }

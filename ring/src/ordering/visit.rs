@@ -124,7 +124,7 @@ impl Ordering {
     /// last few, which may follow the token.
     fn number(&mut self, now: Time, token: &mut Token, repaired: u32) {
         let mut sent = repaired;
-        let waiting = self.backlog.packets(self.body_bytes());
+        let waiting = self.waiting_packets();
         // Application messages wait for the new regular configuration (EVS step 2).
         if matches!(self.phase, Phase::Operational) {
             let rotation = &self.active().rotation;
@@ -141,7 +141,11 @@ impl Ordering {
                     shared_ceiling: token.shared_ceiling(self.active().me),
                 },
             );
-            for _ in 0..allowed {
+            // They were multicast already, and come first: they were sent first.
+            let claimed = allowed.min(self.installed.ring.free.unclaimed());
+            self.claim(token, claimed);
+            sent += claimed;
+            for _ in claimed..allowed {
                 let Some(data) = self.originate_packet(now, token.seq.next(), token.hop) else {
                     break;
                 };
@@ -162,7 +166,7 @@ impl Ordering {
 
     /// fcc and backlog carry every member's last contribution; mine is replaced.
     fn account(&mut self, token: &mut Token, sent: u32) {
-        let backlog = self.backlog.packets(self.body_bytes());
+        let backlog = self.waiting_packets();
         let rotation = &mut self.active_mut().rotation;
         token.fcc = token.fcc.saturating_sub(rotation.last_sent).saturating_add(sent);
         token.backlog = token.backlog.saturating_sub(rotation.last_backlog).saturating_add(backlog);
@@ -178,20 +182,25 @@ impl Ordering {
             self.backlog.next_packet(me, body_bytes, &mut self.arena)?;
         packet.waits = self.installed.waits(seq, &packet);
         self.record_sends(now, &packet, completed.as_deref());
-        self.counters.packets_originated += 1;
-        self.installed.last_own = seq;
-        if packet.keeps_order() {
-            self.installed.last_in_order = seq;
-        }
-        self.note_overtaking(seq, packet.class.service);
+        self.note_originated(seq, &packet);
         let ring = &mut self.installed.ring;
         let inserted = ring.window.insert(seq, packet.clone());
         debug_assert_eq!(inserted, Inserted::New, "a number is given once, below my ceiling");
         Some(Data { transmitter: me, ring: ring.id(), seq, hop, post_token: false, packet })
     }
 
+    /// A packet of mine has got the number `seq`.
+    pub(super) fn note_originated(&mut self, seq: Seq, packet: &Packet) {
+        self.counters.packets_originated += 1;
+        self.installed.last_own = seq;
+        if packet.keeps_order() {
+            self.installed.last_in_order = seq;
+        }
+        self.note_overtaking(seq, packet.class.service);
+    }
+
     /// EVS `send`: a message is originated when its last fragment gets a number.
-    fn record_sends(&mut self, now: Time, packet: &Packet, completed: Option<&[u8]>) {
+    pub(super) fn record_sends(&mut self, now: Time, packet: &Packet, completed: Option<&[u8]>) {
         if self.trace.is_none() {
             return;
         }
@@ -226,6 +235,7 @@ impl Ordering {
         rotation.seen.clear();
         rotation.seen.extend_from_slice(&token.promises);
         rotation.last_seq = token.seq;
+        rotation.free_share = flow::free_share(&token);
         rotation.request_limit = rotation.request_limit.max(token.seq);
         rotation.idle = idle;
         rotation.cancelled = false;
@@ -249,7 +259,7 @@ impl Ordering {
             && rotation.idle
             && rotation.last_seq == token.seq
             && !rotation.cancelled
-            && self.backlog.is_empty()
+            && !self.has_work()
     }
 
     /// Ends a hold, if there is one.
@@ -264,27 +274,43 @@ impl Ordering {
     }
 
     pub(super) fn release_hold_for_work(&mut self, now: Time) {
-        if !self.backlog.is_empty() {
+        if self.has_work() {
             self.release_hold(now);
+        }
+    }
+
+    /// Says so where there is work and the token may be held elsewhere.
+    pub(super) fn wake_holder_for_work(&mut self, now: Time) {
+        if self.has_work() && self.installed.ring.rotation.cancel_at.is_none() {
+            self.wake_holder(now);
         }
     }
 
     /// Says that there is work for an idle token; repeated by timer until the token comes. To all:
     /// the holder ends the hold, and whoever sent the token last repeats it sooner if it was lost.
     pub(super) fn wake_holder(&mut self, now: Time) {
-        let ring = &mut self.installed.ring;
-        let is_away = ring.rotation.idle && !matches!(ring.rotation.place, Place::Held { .. });
-        if !matches!(self.phase, Phase::Operational) || !is_away {
+        if !self.expect_token(now) {
             return;
         }
-        ring.rotation.end_idleness(now + ring.rotation.patience(&self.params, 0, false));
-        let (sender, ring) = (self.identity.member.id, ring.id());
+        let (sender, ring) = (self.identity.member.id, self.installed.ring.id());
         let cancel = crate::wire::hold_cancel::HoldCancel { sender, ring };
         self.outbox.push_back(Outgoing::HoldCancel(cancel));
+    }
+
+    /// There is work here: the token is to come soon, and asked for when it does not. False where
+    /// nobody may be holding it.
+    pub(super) fn expect_token(&mut self, now: Time) -> bool {
+        let ring = &mut self.installed.ring;
+        let is_away = ring.rotation.idle && !ring.rotation.holds_token();
+        if !matches!(self.phase, Phase::Operational) || !is_away {
+            return false;
+        }
+        ring.rotation.end_idleness(now + ring.rotation.patience(&self.params, 0, false));
         let rotation = &mut self.installed.ring.rotation;
         let patience = rotation.patience(&self.params, rotation.cancels, false);
         rotation.cancels += 1;
         rotation.cancel_at = Some(now + patience);
+        true
     }
 }
 

@@ -163,7 +163,7 @@ impl Cluster {
             let message = Delivered {
                 id: MessageId { sender: sent.sender, incarnation: sent.incarnation, counter: 1 },
                 ring: life.ring,
-                ordinal: Ordinal(1),
+                ordinal: Some(Ordinal(1)),
                 in_configuration: kind,
                 service: sent.service,
                 channel: Channel::PRIMARY,
@@ -375,7 +375,7 @@ fn rubbish_changes_nothing() {
             let message = Delivered {
                 id: MessageId { sender: NodeId(sender), incarnation: Epoch(1), counter: 1 },
                 ring,
-                ordinal: Ordinal(1),
+                ordinal: Some(Ordinal(1)),
                 in_configuration: ConfigurationKind::Regular,
                 service,
                 channel: Channel::PRIMARY,

@@ -50,7 +50,7 @@
 //! #     while let Some(publication) = replica.poll_publish() {
 //! #         let message = Message {
 //! #             id: MessageId { sender: me, incarnation: Epoch(1), counter: 1 },
-//! #             ring, ordinal: Ordinal(1), in_configuration,
+//! #             ring, ordinal: Some(Ordinal(1)), in_configuration,
 //! #             service: publication.class.service, channel: publication.class.channel,
 //! #             payload: publication.payload,
 //! #         };

@@ -15,6 +15,7 @@ use crate::roster::Roster;
 use crate::seq::{Ordinal, Seq};
 use crate::service::Service;
 use crate::trace::{ContentHash, Entry, Event};
+use crate::wire::claim::Claim;
 use crate::wire::data::Data;
 use crate::wire::join::Join;
 use crate::wire::token::Token;
@@ -210,14 +211,26 @@ impl God {
                     require(frame.len() <= most, "no frame is longer than its ring's MTU", || {
                         format!("{} bytes from {} on {}", frame.len(), data.transmitter, data.ring)
                     })?;
-                    let own = self.originated.entry((data.ring, data.transmitter)).or_default();
-                    if own.last().is_none_or(|last| *last < data.seq) {
-                        own.push(data.seq);
-                    }
+                    self.originated(data.ring, data.transmitter, data.seq);
+                }
+                Ok(())
+            }
+            Kind::Claim => {
+                if let Ok(claim) = Claim::parse(frame, cluster())
+                    && claim.ring == running.ring
+                {
+                    self.originated(claim.ring, claim.sender, claim.last_seq());
                 }
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    fn originated(&mut self, ring: RingId, by: NodeId, seq: Seq) {
+        let own = self.originated.entry((ring, by)).or_default();
+        if own.last().is_none_or(|last| *last < seq) {
+            own.push(seq);
         }
     }
 

@@ -10,8 +10,10 @@ use crate::id::NodeId;
 use crate::time::Time;
 use crate::trace::{Entry, Event};
 use crate::wire::beacon::Beacon;
+use crate::wire::claim::Claim;
 use crate::wire::commit::Commit;
 use crate::wire::data::Data;
+use crate::wire::free::Free;
 use crate::wire::join::Join;
 use crate::wire::letter::Letter;
 use crate::wire::token::Token;
@@ -142,6 +144,11 @@ fn describe_frame(socket: Socket, frame: &Bytes) -> String {
         Kind::Beacon => Beacon::parse(frame, cluster())
             .map(|it| format!("on {}, has heard {:?}", it.ring, it.heard)),
         Kind::HoldCancel => Ok(String::new()),
+        Kind::Free => Free::parse(frame, cluster()).map(|it| {
+            format!("number {} on {} of {}", it.number, it.ring, it.free.packet.originator)
+        }),
+        Kind::Claim => Claim::parse(frame, cluster())
+            .map(|it| format!("{} from number {} on {}", it.count, it.first_number, it.ring)),
         Kind::Letter => Letter::parse(frame, cluster()).map(|it| head(&it)),
     };
     let told = told.unwrap_or_else(|malformed| format!("malformed: {malformed}"));

@@ -180,7 +180,9 @@ impl Network {
             return [None; 2];
         }
         let kind_loss = link.kind_loss.filter(|(lossy, _)| *lossy == kind).map_or(0.0, |(_, p)| p);
-        if link.mute && kind == Kind::Data || rng.chance(kind_loss) {
+        if link.mute && matches!(kind, Kind::Data | Kind::Free | Kind::Claim)
+            || rng.chance(kind_loss)
+        {
             stats.frames_lost_by_kind += 1;
             return [None; 2];
         }

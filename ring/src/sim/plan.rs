@@ -239,6 +239,8 @@ fn frames(rng: &mut Random, nodes: usize) -> Fault {
                 Kind::Commit,
                 Kind::Beacon,
                 Kind::HoldCancel,
+                Kind::Free,
+                Kind::Claim,
             ]);
             Fault::KindLoss { frame, rate: 2.0 * rate }
         }

@@ -86,6 +86,9 @@ pub(super) struct Tunables {
     accelerated_packets: u32,
     retransmit_packets: u32,
     receive_packets: u32,
+    /// None in schedules that do not say.
+    #[serde(default)]
+    free_packets: u32,
     #[serde(rename = "token_loss_us", with = "micros")]
     token_loss: Duration,
     #[serde(rename = "hold_us", with = "micros")]
@@ -111,6 +114,7 @@ impl Tunables {
             accelerated_packets: 15,
             retransmit_packets: 8,
             receive_packets: usual.receive_packets,
+            free_packets: usual.free_packets,
             token_loss: usual.token_loss,
             hold: usual.hold,
             join: usual.join,
@@ -139,6 +143,7 @@ impl Tunables {
             accelerated_packets: rng.one_of([0, 2, 15]),
             retransmit_packets: rng.one_of([2, 8, 64]),
             receive_packets: rng.one_of([2_048, 40, 16]),
+            free_packets: rng.one_of([0, 1, 4, 16, 16, 16]),
             token_loss,
             hold: scale(rng, usual.hold).min(token_loss / 4),
             join,
@@ -156,6 +161,7 @@ impl Tunables {
             accelerated_packets: self.accelerated_packets,
             retransmit_packets: self.retransmit_packets,
             receive_packets: self.receive_packets,
+            free_packets: self.free_packets,
             stream_packets: 32,
             backlog_messages: 200,
             fail_to_receive: Duration::from_millis(600),

@@ -77,6 +77,12 @@ stats! {
     voids,
     /// Packets delivered before a hole or an undelivered safe packet.
     packets_overtaken,
+    /// Packets that left without the token.
+    packets_free,
+    /// Packets delivered before they had a place.
+    packets_delivered_free,
+    /// Packets without a place multicast in recovery.
+    packets_recovered_free,
     /// Packets discarded behind one.
     packets_discarded,
     /// Tokens sent again.
@@ -160,6 +166,9 @@ impl Stats {
         self.packets_recovered += counters.packets_recovered;
         self.voids += counters.voids;
         self.packets_overtaken += counters.packets_overtaken;
+        self.packets_free += counters.packets_free;
+        self.packets_delivered_free += counters.packets_delivered_free;
+        self.packets_recovered_free += counters.packets_recovered_free;
         self.packets_discarded += counters.packets_discarded;
         self.token_retransmits += counters.token_retransmits;
         self.token_holds += counters.holds;

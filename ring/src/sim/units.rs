@@ -52,6 +52,8 @@ pub(super) enum KindName {
     Beacon,
     HoldCancel,
     Letter,
+    Free,
+    Claim,
 }
 
 /// Whole microseconds, since schedules know nothing finer.

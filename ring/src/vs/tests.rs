@@ -24,7 +24,7 @@ fn message(sender: u32, epoch: u64, channel: Channel, payload: &[u8]) -> Message
     Message {
         id: MessageId { sender: NodeId(sender), incarnation: Epoch(1), counter: 1 },
         ring: ring(epoch),
-        ordinal: Ordinal(1),
+        ordinal: Some(Ordinal(1)),
         in_configuration: ConfigurationKind::Regular,
         service: Service::Agreed,
         channel,

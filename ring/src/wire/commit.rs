@@ -8,6 +8,7 @@ use bytes::BufMut;
 
 use super::header::{ClusterTag, Header, Kind};
 use super::{MTU_MAX_BYTES, MTU_MIN_BYTES, Malformed, fields};
+use crate::free::{FREE_MEMBERS_MAX, FREE_PACKETS_MAX, FreeSpan};
 use crate::id::{NodeId, RingId};
 use crate::params::WINDOW_PACKETS_MAX;
 use crate::roster::{Member, MemberMask};
@@ -15,11 +16,14 @@ use crate::seq::Seq;
 
 /// Per member: id, incarnation, endpoint.
 const MEMBER_BYTES: usize = 4 + 8 + 8;
-/// Per entry: ring, three seqs, obligations.
-const ENTRY_BYTES: usize = 12 + 3 * 8 + 16;
+/// Per entry at least: ring, three seqs, obligations, number of spans.
+const ENTRY_BYTES: usize = 12 + 3 * 8 + 16 + 1;
+
+/// Per span: place, first, count.
+const SPAN_BYTES: usize = 1 + 8 + 1;
 
 /// What a member brings into a new ring, all of it from one `Frozen` report (EVS step 3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Entry {
     /// The ring of its last regular configuration.
     pub installed: RingId,
@@ -31,6 +35,8 @@ pub struct Entry {
     pub stable: Seq,
     /// Its obligation set (EVS step 1), over the roster of that ring.
     pub obligations: MemberMask,
+    /// Token-free packets of that ring that it holds without a place, ascending by sender.
+    pub frees: Vec<FreeSpan>,
 }
 
 /// The commit token.
@@ -91,12 +97,13 @@ impl Commit {
 
     /// What one member of an old ring knows to be held by all of it is held by each: nobody's aru is
     /// below anybody's stable. So the slots of an old ring, from the least aru to the highest held,
-    /// are no more than a window.
+    /// are no more than a window. Nor has any sender more token-free packets under way than it may.
     pub(crate) fn is_of_one_past(&self) -> bool {
-        let below = |entry: &Entry, other: &Entry| {
-            entry.installed == other.installed && entry.aru < other.stable
+        let contradict = |entry: &Entry, other: &Entry| {
+            entry.installed == other.installed
+                && (entry.aru < other.stable || !are_near(&entry.frees, &other.frees))
         };
-        !self.entries.iter().any(|entry| self.entries.iter().any(|other| below(entry, other)))
+        !self.entries.iter().any(|entry| self.entries.iter().any(|other| contradict(entry, other)))
     }
 
     /// Appends the frame to `out`.
@@ -116,6 +123,12 @@ impl Commit {
             out.put_u64_le(entry.highest.0);
             out.put_u64_le(entry.stable.0);
             out.put_u128_le(entry.obligations.0);
+            fields::put_count(out, entry.frees.len());
+            for span in &entry.frees {
+                out.put_u8(span.place);
+                out.put_u64_le(span.first);
+                out.put_u8(span.count);
+            }
         }
     }
 }
@@ -155,6 +168,7 @@ fn entries(from: &mut &[u8], members: usize) -> Result<Vec<Entry>, Malformed> {
             highest: fields::seq(from)?,
             stable: fields::seq(from)?,
             obligations: MemberMask(fields::u128(from)?),
+            frees: frees(from)?,
         };
         let ordered = entry.stable <= entry.aru && entry.aru <= entry.highest;
         // No window is larger, so nothing higher can be held; bounds the slots of the new ring.
@@ -164,4 +178,39 @@ fn entries(from: &mut &[u8], members: usize) -> Result<Vec<Entry>, Malformed> {
         entries.push(entry);
     }
     Ok(entries)
+}
+
+/// The token-free packets that a member holds: one span a sender.
+fn frees(from: &mut &[u8]) -> Result<Vec<FreeSpan>, Malformed> {
+    let count = fields::count(from)?;
+    if count > FREE_MEMBERS_MAX {
+        return Err(Malformed::Count);
+    }
+    if from.len() < count * SPAN_BYTES {
+        return Err(Malformed::Truncated);
+    }
+    let mut frees: Vec<FreeSpan> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let place = fields::u8(from)?;
+        let first = fields::free_number(from)?;
+        let count = fields::u8(from)?;
+        let in_range =
+            usize::from(place) < FREE_MEMBERS_MAX && (1..=FREE_PACKETS_MAX).contains(&count.into());
+        if !in_range {
+            return Err(Malformed::Range);
+        }
+        if frees.last().is_some_and(|last| last.place >= place) {
+            return Err(Malformed::Order);
+        }
+        frees.push(FreeSpan { place, first, count });
+    }
+    Ok(frees)
+}
+
+/// Whether no two spans of one sender are further apart than packets under way may be.
+fn are_near(frees: &[FreeSpan], others: &[FreeSpan]) -> bool {
+    let apart = |span: &FreeSpan, other: &FreeSpan| {
+        span.place == other.place && span.cover(other).is_none()
+    };
+    !frees.iter().any(|span| others.iter().any(|other| apart(span, other)))
 }

@@ -104,11 +104,11 @@ const fn service_code(service: Service) -> u8 {
     }
 }
 
-const fn class_code(class: Class) -> u8 {
+pub(super) const fn class_code(class: Class) -> u8 {
     service_code(class.service) | class.channel.number() << SERVICE_MASK.count_ones()
 }
 
-fn class(code: u8) -> Result<Class, Malformed> {
+pub(super) fn class(code: u8) -> Result<Class, Malformed> {
     let of_code = |service: &Service| service_code(*service) == code & SERVICE_MASK;
     let service = Service::ALL.into_iter().find(of_code).ok_or(Malformed::Range)?;
     let channel = Channel::new(code >> SERVICE_MASK.count_ones()).ok_or(Malformed::Range)?;

@@ -45,6 +45,14 @@ pub(super) fn seq(from: &mut &[u8]) -> Result<Seq, Malformed> {
     if seq >= 1 << 37 { Err(Malformed::Range) } else { Ok(Seq(seq)) }
 }
 
+/// A number of token-free packets: they become packets of the ring, so there are no more of them.
+pub(super) fn free_number(from: &mut &[u8]) -> Result<u64, Malformed> {
+    match seq(from)? {
+        Seq::ZERO => Err(Malformed::Range),
+        Seq(number) => Ok(number),
+    }
+}
+
 pub(super) fn ring(from: &mut &[u8]) -> Result<RingId, Malformed> {
     Ok(RingId { epoch: epoch(from)?, representative: node(from)? })
 }

@@ -47,6 +47,10 @@ pub enum Kind {
     HoldCancel,
     /// From a layer to a layer.
     Letter,
+    /// A packet of messages that takes no token: before it has a place, or recovered without one.
+    Free,
+    /// Gives its sender's token-free packets their places.
+    Claim,
 }
 
 impl Kind {
@@ -59,6 +63,8 @@ impl Kind {
             Self::Beacon => 5,
             Self::HoldCancel => 6,
             Self::Letter => 7,
+            Self::Free => 8,
+            Self::Claim => 9,
         }
     }
 
@@ -71,6 +77,8 @@ impl Kind {
             5 => Self::Beacon,
             6 => Self::HoldCancel,
             7 => Self::Letter,
+            8 => Self::Free,
+            9 => Self::Claim,
             _ => return None,
         })
     }

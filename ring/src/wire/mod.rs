@@ -6,8 +6,10 @@
 //! content: trailing bytes are malformed.
 
 pub mod beacon;
+pub mod claim;
 pub mod commit;
 pub mod data;
+pub mod free;
 pub mod header;
 pub mod hold_cancel;
 pub mod join;

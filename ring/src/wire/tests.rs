@@ -6,18 +6,21 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::beacon::Beacon;
+use super::claim::Claim;
 use super::commit::{Commit, Entry};
 use super::data::Data;
+use super::free::Free;
 use super::hold_cancel::HoldCancel;
 use super::join::Join;
 use super::letter::Letter;
 use super::token::{Promise, Request, Token};
 use super::*;
+use crate::free::{After, FREE_PACKETS_MAX, FreePacket, FreeSpan};
 use crate::id::{Epoch, NodeId, RingId};
 use crate::packet::{Content, Fragment, Packet, Waits};
 use crate::roster::{Endpoint, Member, MemberMask};
 use crate::seq::Seq;
-use crate::service::Service;
+use crate::service::{Channel, Class, Service};
 
 fn cluster() -> ClusterTag {
     ClusterTag::of("test")
@@ -83,6 +86,7 @@ fn commit() -> Commit {
         highest: Seq(9),
         stable: Seq(2),
         obligations: MemberMask(0b101),
+        frees: vec![FreeSpan { place: 1, first: 6, count: 3 }],
     };
     let members = vec![member(1), member(2), member(3)];
     Commit {
@@ -93,6 +97,20 @@ fn commit() -> Commit {
         members,
         entries: vec![entry; 2],
     }
+}
+
+fn free() -> Free {
+    let class = Class { service: Service::Fifo, channel: Channel::GROUPS };
+    let packet = Packet { class, waits: Waits::default(), ..data().packet };
+    let free = FreePacket { packet, after: After::Number(11) };
+    Free { transmitter: NodeId(2), ring: RING, slot: Seq(4), number: 13, free }
+}
+
+fn claim() -> Claim {
+    let mut waits = [0; FREE_PACKETS_MAX as usize];
+    waits[..2].copy_from_slice(&[7, 1]);
+    let (first_seq, hop, first_number) = (Seq(50), 9, 12);
+    Claim { sender: NodeId(2), ring: RING, first_seq, hop, first_number, count: 2, waits }
 }
 
 fn beacon() -> Beacon {
@@ -118,11 +136,16 @@ fn frames() -> Vec<Vec<u8>> {
         emitted(&|out| beacon().emit(cluster(), out)),
         emitted(&|out| HoldCancel { sender: NodeId(2), ring: RING }.emit(cluster(), out)),
         emitted(&|out| LETTER.emit(cluster(), out)),
+        emitted(&|out| {
+            free().emit_head(cluster(), out);
+            out.extend_from_slice(&free().free.packet.body);
+        }),
+        emitted(&|out| claim().emit(cluster(), out)),
     ]
 }
 
 /// Reads a frame by every decoder; what each makes of it.
-fn parse_all(frame: &[u8]) -> [Result<(), Malformed>; 7] {
+fn parse_all(frame: &[u8]) -> [Result<(), Malformed>; 9] {
     let mut token = Token::default();
     [
         Data::parse(&Bytes::copy_from_slice(frame), cluster()).map(drop),
@@ -132,6 +155,8 @@ fn parse_all(frame: &[u8]) -> [Result<(), Malformed>; 7] {
         Beacon::parse(frame, cluster()).map(drop),
         HoldCancel::parse(frame, cluster()).map(drop),
         Letter::parse(frame, cluster()).map(drop),
+        Free::parse(&Bytes::copy_from_slice(frame), cluster()).map(drop),
+        Claim::parse(frame, cluster()).map(drop),
     ]
 }
 
@@ -150,6 +175,9 @@ fn every_frame_comes_back_as_it_went() {
     let cancel = HoldCancel { sender: NodeId(2), ring: RING };
     assert_eq!(HoldCancel::parse(&frames[5], cluster()), Ok(cancel));
     assert_eq!(Letter::parse(&frames[6], cluster()), Ok(LETTER));
+    assert_eq!(Free::parse(&Bytes::copy_from_slice(&frames[7]), cluster()), Ok(free()));
+    assert_eq!(frames[7].len(), free::HEAD_BYTES + free().free.packet.body.len());
+    assert_eq!(Claim::parse(&frames[8], cluster()), Ok(claim()));
 }
 
 #[test]
@@ -220,8 +248,20 @@ fn fields_out_of_range_are_refused() {
     wide.entries[0].highest = Seq(1 << 30);
     assert_eq!(commits(wide), Err(Malformed::Range), "holds more than any window");
     let mut apart = commit();
-    apart.entries[1] = Entry { stable: Seq(5), aru: Seq(5), ..apart.entries[1] };
+    (apart.entries[1].stable, apart.entries[1].aru) = (Seq(5), Seq(5));
     assert_eq!(commits(apart), Err(Malformed::Range), "stable beyond another member's aru");
+    let spans = |entry: usize, frees: &[FreeSpan]| {
+        let mut commit = commit();
+        commit.entries[entry].frees = frees.to_vec();
+        commits(commit)
+    };
+    let span = |place, first, count| FreeSpan { place, first, count };
+    assert_eq!(spans(1, &[span(1, 15, 7)]), Ok(()));
+    assert_eq!(spans(1, &[span(1, 16, 7)]), Err(Malformed::Range), "more than under way");
+    assert_eq!(spans(0, &[span(1, 7, 1), span(1, 8, 1)]), Err(Malformed::Order));
+    for (place, first, count) in [(32, 1, 1), (0, 0, 1), (0, 1, 0), (0, 1, 17), (0, 1 << 37, 1)] {
+        assert_eq!(spans(0, &[span(place, first, count)]), Err(Malformed::Range));
+    }
     let mut last = commit();
     last.ring.epoch = Epoch::END;
     assert_eq!(commits(last), Err(Malformed::Range), "beyond the last epoch");
@@ -261,6 +301,33 @@ fn bodies_that_do_not_fill_their_packet_are_refused() {
     assert_eq!(with(messages(1), b"\x06\0messag\x01"), Err(Malformed::Trailing), "no zero");
 }
 
+#[test]
+fn what_leaves_without_the_token_is_reliable_or_fifo_and_names_what_is_before_it() {
+    let frees = |change: &dyn Fn(&mut Free)| {
+        let mut free = free();
+        change(&mut free);
+        let mut frame = Vec::new();
+        free.emit_head(cluster(), &mut frame);
+        frame.extend_from_slice(&free.free.packet.body);
+        parse_all(&frame)[7]
+    };
+    let range = Err(Malformed::Range);
+    assert_eq!(frees(&|free| free.free.packet.class = Service::Causal.into()), range);
+    assert_eq!(frees(&|free| free.free.packet.class = Service::Reliable.into()), range, "no order");
+    assert_eq!(frees(&|free| free.free.after = After::Number(13)), range, "itself");
+    assert_eq!(frees(&|free| free.free.after = After::Place(Seq::ZERO)), range);
+    assert_eq!(frees(&|free| free.number = 0), range);
+    assert_eq!(frees(&|free| free.free.after = After::Place(Seq(80))), Ok(()));
+    let claims = |claim: Claim| {
+        let mut frame = Vec::new();
+        claim.emit(cluster(), &mut frame);
+        parse_all(&frame)[8]
+    };
+    assert_eq!(claims(Claim { first_seq: Seq::ZERO, ..claim() }), range);
+    assert_eq!(claims(Claim { first_number: 0, ..claim() }), range);
+    assert_eq!(claims(Claim { count: 0, ..claim() }), Err(Malformed::Count));
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_decoded_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
@@ -270,7 +337,7 @@ proptest! {
     /// Well-formed frames with some bytes changed reach deeper than noise does.
     #[test]
     fn damaged_frames_are_decoded_without_harm(
-        kind in 0..6_usize,
+        kind in 0..9_usize,
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut frame = frames().swap_remove(kind);

@@ -77,7 +77,7 @@ fn flooding(random: &mut Random, scratch: &mut Vec<u8>) -> (Socket, Bytes) {
     }
     let header = Header::parse(&mut &out[..], cluster());
     let socket = match header.map(|header| header.kind) {
-        Ok(Kind::Data | Kind::HoldCancel) => Socket::Data,
+        Ok(Kind::Data | Kind::HoldCancel | Kind::Free | Kind::Claim) => Socket::Data,
         Ok(Kind::Token) => Socket::Token,
         _ => Socket::Control,
     };

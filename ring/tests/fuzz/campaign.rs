@@ -60,6 +60,7 @@ fn frames_from_seeds_reach_every_decoder() {
 fn clusters_from_seeds_reach_deep() {
     let reached = live(1, 40_000);
     assert!(reached.installed > 100 && reached.delivered > 1_000, "{reached:?}");
+    assert!(reached.free > 100, "{reached:?}");
     assert!(reached.assembled > 10 && reached.recovered > 10, "{reached:?}");
     assert!(reached.judged > 500 && reached.believed > 100, "{reached:?}");
 }

@@ -61,6 +61,8 @@ pub(crate) struct Reached {
     pub(crate) tokens: u64,
     /// Messages delivered.
     pub(crate) delivered: u64,
+    /// Packets delivered before they had a place.
+    pub(crate) free: u64,
     /// Of them, put together from fragments.
     pub(crate) assembled: u64,
     /// Packets of an old ring sent again on a new one.
@@ -87,6 +89,7 @@ impl Reached {
             (&mut self.installed, other.installed),
             (&mut self.tokens, other.tokens),
             (&mut self.delivered, other.delivered),
+            (&mut self.free, other.free),
             (&mut self.assembled, other.assembled),
             (&mut self.recovered, other.recovered),
             (&mut self.retransmitted, other.retransmitted),
@@ -455,16 +458,22 @@ impl Cluster {
                 }
                 Delivery::Primary { .. } => panic!("no policy is set"),
                 Delivery::Packet(packet) => {
-                    let place = (packet.ring, packet.seq);
-                    if packet.packet.class.service.is_totally_ordered() {
-                        assert!(place > host.last_place, "{place:?} after {:?}", host.last_place);
-                        host.last_place = place;
-                    }
-                    let content = (packet.packet.originator, packet.packet.first_message);
-                    let other = *self.places.entry(place).or_insert(content);
-                    assert!(!honest || other == content, "{place:?}: {other:?} and {content:?}");
-                    if self.places.len() > 4_096 {
-                        self.places.pop_first();
+                    if let Some(seq) = packet.seq {
+                        let place = (packet.ring, seq);
+                        if packet.packet.class.service.is_totally_ordered() {
+                            let last = host.last_place;
+                            assert!(place > last, "{place:?} after {last:?}");
+                            host.last_place = place;
+                        }
+                        let content = (packet.packet.originator, packet.packet.first_message);
+                        let other = *self.places.entry(place).or_insert(content);
+                        assert!(!honest || other == content, "{place:?}: {other:?}, {content:?}");
+                        if self.places.len() > 4_096 {
+                            self.places.pop_first();
+                        }
+                    } else {
+                        assert!(packet.packet.class.service.is_token_free());
+                        self.reached.free += 1;
                     }
                 }
             }

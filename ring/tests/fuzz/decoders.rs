@@ -3,12 +3,16 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
+use roundel_ring::free::{After, FREE_MEMBERS_MAX, FREE_PACKETS_MAX};
 use roundel_ring::id::{Epoch, NodeId};
 use roundel_ring::layer::LETTER_BYTES_MAX;
 use roundel_ring::packet::Content;
+use roundel_ring::seq::Seq;
 use roundel_ring::wire::beacon::Beacon;
+use roundel_ring::wire::claim::Claim;
 use roundel_ring::wire::commit::Commit;
 use roundel_ring::wire::data::Data;
+use roundel_ring::wire::free::Free;
 use roundel_ring::wire::hold_cancel::HoldCancel;
 use roundel_ring::wire::join::Join;
 use roundel_ring::wire::letter::Letter;
@@ -36,6 +40,8 @@ pub(crate) enum Decoded {
     Beacon(Beacon),
     HoldCancel(HoldCancel),
     Letter { sender: NodeId, incarnation: Epoch, payload: Vec<u8> },
+    Free(Free),
+    Claim(Claim),
 }
 
 /// Reads a frame by the decoder of its kind.
@@ -51,6 +57,8 @@ pub(crate) fn decode(frame: &Bytes, into: &mut Token) -> Result<Decoded, Malform
         Kind::Commit => Decoded::Commit(Commit::parse(frame, cluster)?),
         Kind::Beacon => Decoded::Beacon(Beacon::parse(frame, cluster)?),
         Kind::HoldCancel => Decoded::HoldCancel(HoldCancel::parse(frame, cluster)?),
+        Kind::Free => Decoded::Free(Free::parse(frame, cluster)?),
+        Kind::Claim => Decoded::Claim(Claim::parse(frame, cluster)?),
         Kind::Letter => {
             let Letter { sender, incarnation, payload } = Letter::parse(frame, cluster)?;
             Decoded::Letter { sender, incarnation, payload: payload.to_vec() }
@@ -71,6 +79,11 @@ impl Decoded {
             Self::Commit(commit) => commit.emit(cluster, out),
             Self::Beacon(beacon) => beacon.emit(cluster, out),
             Self::HoldCancel(hold_cancel) => hold_cancel.emit(cluster, out),
+            Self::Free(free) => {
+                free.emit_head(cluster, out);
+                out.extend_from_slice(&free.free.packet.body);
+            }
+            Self::Claim(claim) => claim.emit(cluster, out),
             Self::Letter { sender, incarnation, payload } => {
                 let (sender, incarnation) = (*sender, *incarnation);
                 Letter { sender, incarnation, payload }.emit(cluster, out);
@@ -96,7 +109,8 @@ pub(crate) fn check(frame: &Bytes, seen: &mut Seen) {
     let own = if header.kind == Kind::Token { size_of::<Token>() } else { 0 };
     // A slice of the frame: at most the count of who shares it is new.
     let shared = 3 * size_of::<usize>();
-    let bound = own + if header.kind == Kind::Data { shared } else { 2 * frame.len() };
+    let bound =
+        own + if matches!(header.kind, Kind::Data | Kind::Free) { shared } else { 2 * frame.len() };
     assert!(fits(&used, bound), "{used:?} for {} bytes of {:?}", frame.len(), header.kind);
     if let Ok(decoded) = &decoded {
         seen.by_kind[index].1 += 1;
@@ -126,6 +140,8 @@ fn others_refuse(frame: &Bytes, kind: Option<Kind>) {
             Kind::Beacon => Beacon::parse(frame, cluster).map(drop),
             Kind::HoldCancel => HoldCancel::parse(frame, cluster).map(drop),
             Kind::Letter => Letter::parse(frame, cluster).map(drop),
+            Kind::Free => Free::parse(frame, cluster).map(drop),
+            Kind::Claim => Claim::parse(frame, cluster).map(drop),
         };
         assert!(result.is_err(), "{other:?} of a frame of {kind:?}");
         assert!(kind.is_none() || result == Err(Malformed::Kind), "{other:?}: {result:?}");
@@ -162,9 +178,25 @@ fn bounded(decoded: &Decoded, frame: &Bytes) {
             let hop = usize::from(commit.hop);
             assert_eq!(commit.entries.len(), hop.min(commit.members.len()));
             assert!(commit.members.is_sorted_by(|a, b| a.id < b.id));
+            for entry in &commit.entries {
+                let places = entry.frees.iter().map(|span| span.place);
+                assert!(places.is_sorted_by(|a, b| a < b));
+                assert!(entry.frees.len() <= FREE_MEMBERS_MAX);
+            }
         }
         Decoded::Beacon(beacon) => assert!(ascends(&beacon.heard)),
         Decoded::HoldCancel(_) => {}
+        Decoded::Free(Free { number, free, .. }) => {
+            let (packet, after) = (&free.packet, free.after);
+            assert!(frame.as_ptr_range().contains(&packet.body.as_ptr()), "a slice, no copy");
+            assert!(packet.class.service.is_token_free() && packet.messages_completed() > 0);
+            assert!(after == After::Nothing || packet.keeps_order());
+            assert!(!matches!(after, After::Number(before) if before >= *number));
+        }
+        Decoded::Claim(claim) => {
+            assert!((1..=FREE_PACKETS_MAX).contains(&claim.count.into()));
+            assert!(claim.last_seq() >= claim.first_seq && claim.first_seq > Seq::ZERO);
+        }
         Decoded::Letter { payload, .. } => assert!(payload.len() <= LETTER_BYTES_MAX),
     }
 }

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use roundel_ring::free::{After, FREE_MEMBERS_MAX, FreeSpan};
 use roundel_ring::id::{Epoch, NodeId, RingId};
 use roundel_ring::packet::{Content, Fragment, Waits};
 use roundel_ring::roster::MemberMask;
 use roundel_ring::seq::Seq;
 use roundel_ring::service::{Channel, Service};
 use roundel_ring::wire::beacon::Beacon;
+use roundel_ring::wire::claim::Claim;
 use roundel_ring::wire::commit::Commit;
 use roundel_ring::wire::data::Data;
+use roundel_ring::wire::free::Free;
 use roundel_ring::wire::header::HEADER_BYTES;
 use roundel_ring::wire::hold_cancel::HoldCancel;
 use roundel_ring::wire::join::Join;
@@ -65,7 +68,7 @@ pub(crate) fn described(input: &[u8]) -> Bytes {
     }
 }
 
-pub(crate) const KINDS: [Kind; 7] = [
+pub(crate) const KINDS: [Kind; 9] = [
     Kind::Data,
     Kind::Token,
     Kind::Join,
@@ -73,6 +76,8 @@ pub(crate) const KINDS: [Kind; 7] = [
     Kind::Beacon,
     Kind::HoldCancel,
     Kind::Letter,
+    Kind::Free,
+    Kind::Claim,
 ];
 
 /// `frame` with a few bytes changed, moved, cut off or added; mostly behind the header.
@@ -157,12 +162,19 @@ pub(crate) fn lie(frame: &Bytes, input: &mut Input<'_>) -> Bytes {
             let Ok(mut letter) = Letter::parse(frame, cluster) else {
                 return changed(frame, input);
             };
-            match input.byte() % 3 {
-                0 => lie_node(&mut letter.sender, input),
-                1 => letter.incarnation = Epoch(input.near(letter.incarnation.0)),
-                _ => letter.payload = &letter.payload[..input.index(letter.payload.len().max(1))],
-            }
+            lie_letter(&mut letter, input);
             letter.emit(cluster, &mut out);
+        }
+        Kind::Free => {
+            let Ok(mut free) = Free::parse(frame, cluster) else { return changed(frame, input) };
+            lie_free(&mut free, input);
+            free.emit_head(cluster, &mut out);
+            out.extend_from_slice(&free.free.packet.body);
+        }
+        Kind::Claim => {
+            let Ok(mut claim) = Claim::parse(frame, cluster) else { return changed(frame, input) };
+            lie_claim(&mut claim, input);
+            claim.emit(cluster, &mut out);
         }
     }
     out.into()
@@ -275,7 +287,7 @@ fn lie_set(set: &mut Vec<NodeId>, input: &mut Input<'_>) {
 fn lie_commit(commit: &mut Commit, input: &mut Input<'_>) {
     let entry = input.index(commit.entries.len().max(1));
     let member = input.index(commit.members.len().max(1));
-    match input.byte() % 12 {
+    match input.byte() % 14 {
         0 => lie_node(&mut commit.sender, input),
         1 => lie_ring(&mut commit.ring, input),
         2 => commit.hop = input.near(commit.hop.into()) as u16,
@@ -283,10 +295,15 @@ fn lie_commit(commit: &mut Commit, input: &mut Input<'_>) {
         4 => commit.members[member].incarnation = Epoch(input.near(7)),
         5 => lie_node(&mut commit.members[member].id, input),
         6 => drop(commit.entries.pop()),
-        7 if !commit.entries.is_empty() => commit.entries.push(commit.entries[entry]),
+        7 if !commit.entries.is_empty() => {
+            commit.entries.push(commit.entries[entry].clone());
+        }
         8 if !commit.entries.is_empty() => lie_ring(&mut commit.entries[entry].installed, input),
         9 if !commit.entries.is_empty() => {
             commit.entries[entry].obligations = MemberMask(input.u64().into());
+        }
+        10 | 11 if !commit.entries.is_empty() => {
+            lie_frees(&mut commit.entries[entry].frees, input);
         }
         _ if !commit.entries.is_empty() => {
             // All three move together, or nothing but their order would ever be looked at.
@@ -305,6 +322,62 @@ fn lie_commit(commit: &mut Commit, input: &mut Input<'_>) {
     }
     commit.members.truncate(MEMBERS_MAX);
     commit.entries.truncate(MEMBERS_MAX);
+}
+
+fn lie_frees(frees: &mut Vec<FreeSpan>, input: &mut Input<'_>) {
+    let at = input.index(frees.len().max(1));
+    let span = FreeSpan {
+        place: input.byte() % 4,
+        first: input.near(frees.get(at).map_or(1, |span| span.first)),
+        count: input.byte() % 18,
+    };
+    match (input.byte() % 4, frees.get_mut(at)) {
+        (0, Some(known)) => *known = span,
+        (1, Some(_)) => drop(frees.remove(at)),
+        _ => frees.insert(at.min(frees.len()), span),
+    }
+    frees.truncate(FREE_MEMBERS_MAX);
+}
+
+fn lie_letter(letter: &mut Letter<'_>, input: &mut Input<'_>) {
+    match input.byte() % 3 {
+        0 => lie_node(&mut letter.sender, input),
+        1 => letter.incarnation = Epoch(input.near(letter.incarnation.0)),
+        _ => letter.payload = &letter.payload[..input.index(letter.payload.len().max(1))],
+    }
+}
+
+fn lie_free(free: &mut Free, input: &mut Input<'_>) {
+    let packet = &mut free.free.packet;
+    match input.byte() % 8 {
+        0 => lie_node(&mut free.transmitter, input),
+        1 => lie_ring(&mut free.ring, input),
+        2 => lie_seq(&mut free.slot, input),
+        3 => free.number = input.near(free.number),
+        4 => lie_node(&mut packet.originator, input),
+        5 => packet.first_message = input.near(packet.first_message),
+        6 => packet.class.service = Service::ALL[input.index(Service::ALL.len())],
+        _ => {
+            free.free.after = match input.byte() % 3 {
+                0 => After::Nothing,
+                1 => After::Place(Seq(input.near(1))),
+                _ => After::Number(input.near(free.number)),
+            };
+        }
+    }
+}
+
+fn lie_claim(claim: &mut Claim, input: &mut Input<'_>) {
+    let at = input.index(claim.waits.len());
+    match input.byte() % 7 {
+        0 => lie_node(&mut claim.sender, input),
+        1 => lie_ring(&mut claim.ring, input),
+        2 => lie_seq(&mut claim.first_seq, input),
+        3 => claim.hop = input.near(claim.hop),
+        4 => claim.first_number = input.near(claim.first_number),
+        5 => claim.count = input.byte() % 17,
+        _ => claim.waits[at] = input.u16(),
+    }
 }
 
 fn lie_beacon(beacon: &mut Beacon, input: &mut Input<'_>) {

@@ -209,7 +209,7 @@ fn commit_token_index_out_of_range() {
     }
     refuse(RANGE, &|commit| commit.hop = 2);
     refuse(RANGE, &|commit| commit.entries.clear());
-    refuse(COUNT, &|commit| commit.entries = vec![commit.entries[0]; 3]);
+    refuse(COUNT, &|commit| commit.entries = vec![commit.entries[0].clone(); 3]);
     refuse(COUNT, &|commit| commit.members.truncate(1));
     accepts(now, &mut member, &good);
 }
@@ -231,7 +231,7 @@ fn fragment_reassembly_past_its_bound() {
         };
         let delivered = DeliveredPacket {
             ring: RingId::default(),
-            seq: Seq(1),
+            seq: Some(Seq(1)),
             in_configuration: ConfigurationKind::Regular,
             incarnation: Epoch(1),
             packet,
@@ -360,7 +360,7 @@ fn commit_entries_that_contradict_each_other() {
     let mut commit = good.clone();
     let far = Seq(1 << 36);
     commit.entries[0] =
-        Entry { installed: mine, aru: far, highest: far, stable: far, ..commit.entries[0] };
+        Entry { installed: mine, aru: far, highest: far, stable: far, ..commit.entries[0].clone() };
     let frame = emitted(|out| commit.emit(cluster(), out));
     // Mine is not in it yet: what follows from both is seen before it is written.
     refused(now, &mut member, Socket::Control, &frame, Ignored::Inconsistent);
@@ -492,6 +492,7 @@ fn commit() -> Commit {
         highest: Seq::ZERO,
         stable: Seq::ZERO,
         obligations: MemberMask::default(),
+        frees: Vec::new(),
     };
     Commit {
         sender: NodeId(1),

@@ -77,7 +77,7 @@ fn deliveries(input: &[u8]) -> Vec<Delivery> {
         };
         // Nothing else comes out of a frame.
         if packet.validate().is_ok() {
-            let (ring, seq) = (RingId::default(), Seq(deliveries.len() as u64 + 1));
+            let (ring, seq) = (RingId::default(), Some(Seq(deliveries.len() as u64 + 1)));
             let in_configuration = ConfigurationKind::Regular;
             let incarnation = Epoch(1);
             deliveries.push(Delivery::Packet(DeliveredPacket {

@@ -279,7 +279,7 @@ fn noise_has_no_effect() {
         let message = Message {
             id: MessageId { sender: NodeId(2), incarnation: Epoch(1), counter: 1 },
             ring: RingId::default(),
-            ordinal: Ordinal(1),
+            ordinal: Some(Ordinal(1)),
             in_configuration: ConfigurationKind::Regular,
             service: Service::Safe,
             channel: Channel::REPLICA,

@@ -130,7 +130,7 @@ impl Evs {
         ring.log.push(Message {
             id: MessageId { sender, incarnation, counter },
             ring: ring.id,
-            ordinal: Ordinal::new(Seq(at as u64 + 1), 0),
+            ordinal: Some(Ordinal::new(Seq(at as u64 + 1), 0)),
             in_configuration: ConfigurationKind::Regular,
             service: publication.class.service,
             channel: publication.class.channel,

@@ -60,7 +60,9 @@ struct StartLine<'a> {
 struct MessageLine<'a> {
     event: &'static str,
     sender: u32,
-    seq: u64,
+    /// None of a message that was delivered before it had a place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
     service: &'static str,
     #[serde(flatten)]
     payload: Payload<'a>,
@@ -171,7 +173,7 @@ impl Output {
         let line = MessageLine {
             event: "message",
             sender: message.id.sender.0,
-            seq: message.ordinal.0,
+            seq: message.ordinal.map(|ordinal| ordinal.0),
             service: message.service.name(),
             payload: Payload::new(message.payload),
         };

@@ -81,7 +81,7 @@ fn measure(args: &MemberArgs) -> Result<Outcome, String> {
             measurement = Some(Measurement::start(NodeId(args.id), tally(), Extras::default()));
         }
         receiver.receive(|now_ns, load, payload| match &mut measurement {
-            Some(measurement) => measurement.message(now_ns, PLACE, load, payload),
+            Some(measurement) => measurement.message(now_ns, Some(PLACE), load, payload),
             None => Ok(()),
         })?;
         sender.wake();
@@ -124,7 +124,7 @@ fn outcome(args: &MemberArgs, measured: &Measured) -> Outcome {
     Outcome {
         delivered: measured.delivered,
         span_ns: u64::try_from(measured.span.as_nanos()).unwrap_or(u64::MAX),
-        digest: format!("{:016x}", measured.digest),
+        digest: format!("{:016x}", measured.digest.unwrap_or_default()),
         latency_ns: latencies.collect(),
         reason: (heard < all).then(|| format!("{heard} of {all} senders were heard")),
     }

@@ -1,6 +1,7 @@
 //! Directed schedules: situations that no history shows, made on purpose. Each test asserts that the
 //! situation arose, and that what came of it is right.
 
+mod free;
 mod services;
 
 use std::time::Duration;

@@ -4,7 +4,11 @@ use super::*;
 
 /// What a member delivered of another's first life, by the numbers of the messages, in order, and
 /// in which kind of configuration.
-fn deliveries(world: &World, node: usize, sender: usize) -> Vec<(u64, ConfigurationKind)> {
+pub(super) fn deliveries(
+    world: &World,
+    node: usize,
+    sender: usize,
+) -> Vec<(u64, ConfigurationKind)> {
     let sender = NodeId(u32::try_from(sender).unwrap() + 1);
     let entries = world.hosts[node].histories.iter().flat_map(|history| &history.entries);
     let of_it = entries.filter_map(|entry| match &entry.event {
@@ -16,12 +20,12 @@ fn deliveries(world: &World, node: usize, sender: usize) -> Vec<(u64, Configurat
     of_it.collect()
 }
 
-const REGULAR: ConfigurationKind = ConfigurationKind::Regular;
+pub(super) const REGULAR: ConfigurationKind = ConfigurationKind::Regular;
 
 /// The first packet of a ring is the first member's, agreed, and the third lacks it. Behind it the
-/// second, which has it, publishes one message of each service.
+/// second, which has it, publishes one message of each service. All wait for the token.
 fn overtaken(members: usize, lacks: &[usize]) -> World {
-    let mut world = small_ring(members);
+    let mut world = ring(members, Params { free_packets: 0, ..super::super::scenario::params() });
     publish(&mut world, A, Service::Agreed, "the hole");
     let is_hole = |arrival: &Arrival<'_>| is_first(arrival) && lacks.contains(&arrival.to);
     run_losing(&mut world, is_hole, |world| deliveries(world, B, A).len() == 1);

@@ -1,0 +1,118 @@
+//! Packets that leave without the token: delivered before they have a place, never twice, and agreed
+//! upon by all who go on together.
+
+use super::services::{REGULAR, deliveries};
+use super::*;
+
+fn is_token(arrival: &Arrival<'_>) -> bool {
+    arrival.kind == Kind::Token
+}
+
+/// A ring of three whose token is held: all have seen what the others take.
+fn idle_ring() -> World {
+    let mut world = small_ring(3);
+    run_losing(&mut world, NONE, |world| counters(world, A).holds > 1);
+    world
+}
+
+fn counters(world: &World, node: usize) -> crate::counters::DataCounters {
+    *life(world, node).data.ordering().counters()
+}
+
+#[test]
+fn a_fifo_message_is_delivered_while_no_token_moves_and_keeps_its_sender_s_order() {
+    let mut world = idle_ring();
+    publish(&mut world, B, Service::Fifo, "first");
+    publish(&mut world, B, Service::Fifo, "second");
+    publish(&mut world, B, Service::Agreed, "third");
+    let has_two = |world: &World| (A..=C).all(|node| deliveries(world, node, B).len() == 2);
+    run_losing(&mut world, is_token, has_two);
+    assert_eq!(counters(&world, B).packets_originated, 0, "nobody gave it a place");
+    run_losing(&mut world, NONE, |world| (A..=C).all(|node| deliveries(world, node, B).len() == 3));
+    assert_eq!(deliveries(&world, A, B), [(1, REGULAR), (2, REGULAR), (3, REGULAR)]);
+    assert!(counters(&world, A).packets_delivered_free >= 1);
+    judged(world);
+}
+
+/// The third does not hold the second one's message: nothing that the second says behind it counts
+/// as held there, so nobody can deliver a safe message that would be without its past.
+#[test]
+fn nothing_behind_a_missing_message_counts_as_held() {
+    let mut world = idle_ring();
+    publish(&mut world, B, Service::Fifo, "before");
+    let is_free = |arrival: &Arrival<'_>| arrival.kind == Kind::Free && arrival.to == C;
+    let visits = counters(&world, A).tokens;
+    run_losing(&mut world, is_free, |world| counters(world, A).tokens > visits + 1);
+    assert_eq!(deliveries(&world, A, B), [(1, REGULAR)]);
+    assert_eq!(counters(&world, B).packets_free, 1);
+    publish(&mut world, B, Service::Safe, "behind");
+    let is_lost = |arrival: &Arrival<'_>| {
+        let data = crate::wire::data::Data::parse(arrival.frame, crate::sim::node::cluster());
+        is_free(arrival) || arrival.to == C && data.is_ok_and(|data| data.seq.0 == 1)
+    };
+    let visits = counters(&world, A).tokens;
+    run_losing(&mut world, is_lost, |world| counters(world, A).tokens > visits + 20);
+    assert!(holds(&world, C, 2) && !holds(&world, C, 1));
+    for node in A..=C {
+        assert!(!deliveries(&world, node, B).iter().any(|it| it.0 == 2), "member {node}");
+    }
+    run_losing(&mut world, NONE, |world| (A..=C).all(|node| deliveries(world, node, B).len() == 2));
+    assert_eq!(deliveries(&world, C, B), [(1, REGULAR), (2, REGULAR)]);
+    judged(world);
+}
+
+/// EVS 4: the sender is gone and nobody gave its message a place. One has delivered it in the
+/// regular configuration; the other gets it in recovery, and delivers it there, too.
+#[test]
+fn what_one_delivered_without_a_place_is_delivered_in_the_regular_configuration_by_all() {
+    let mut world = idle_ring();
+    publish(&mut world, B, Service::Fifo, "of a member that dies");
+    let is_lost =
+        |arrival: &Arrival<'_>| is_token(arrival) || arrival.kind == Kind::Free && arrival.to == C;
+    run_losing(&mut world, is_lost, |world| counters(world, A).token_retransmits > 0);
+    assert_eq!(deliveries(&world, A, B), [(1, REGULAR)]);
+    assert_eq!(deliveries(&world, C, B), []);
+    let old = installed(&world, A);
+    world.kill(B);
+    run_losing(&mut world, NONE, |world| [A, C].iter().all(|node| installed(world, *node) != old));
+    assert_eq!(deliveries(&world, C, B), [(1, REGULAR)]);
+    assert_eq!(deliveries(&world, A, B), [(1, REGULAR)]);
+    assert_eq!(counters(&world, A).packets_recovered_free, 1);
+    judged(world);
+}
+
+/// The claim is lost on its way to one that has delivered the packet: it comes again as a packet of
+/// the ring, and is not delivered again.
+#[test]
+fn a_lost_claim_costs_a_repair_and_nothing_is_delivered_twice() {
+    let mut world = idle_ring();
+    publish(&mut world, B, Service::Reliable, "once");
+    let is_claim = |arrival: &Arrival<'_>| arrival.kind == Kind::Claim && arrival.to == C;
+    run_losing(&mut world, is_claim, |world| originated(world, B) == 1 && holds(world, C, 1));
+    let repairs: u64 = (A..=C).map(|node| counters(&world, node).packets_retransmitted).sum();
+    assert!(repairs >= 1);
+    run_losing(&mut world, NONE, World::is_settled);
+    assert_eq!(deliveries(&world, C, B), [(1, REGULAR)]);
+    judged(world);
+}
+
+/// A fifo message without a place waits for its sender's agreed one that nobody else has, and is
+/// lost with it.
+#[test]
+fn what_waits_for_a_lost_packet_is_lost_with_it_without_a_place_too() {
+    let mut world = idle_ring();
+    publish(&mut world, A, Service::Agreed, "first");
+    let is_data = |arrival: &Arrival<'_>| arrival.kind == Kind::Data;
+    run_losing(&mut world, is_data, |world| originated(world, A) == 1);
+    // The token is away: what follows leaves without it.
+    publish(&mut world, A, Service::Fifo, "behind the first");
+    let is_lost = |arrival: &Arrival<'_>| is_data(arrival) || is_token(arrival);
+    let frees = |world: &World, node| counters(world, node).packets_received;
+    run_losing(&mut world, is_lost, |world| frees(world, B) == 1 && frees(world, C) == 1);
+    let old = installed(&world, B);
+    world.kill(A);
+    run_losing(&mut world, NONE, |world| (B..=C).all(|node| installed(world, node) != old));
+    assert_eq!((deliveries(&world, B, A), deliveries(&world, C, A)), (vec![], vec![]));
+    assert_eq!(counters(&world, B).packets_discarded, 1);
+    judged(world);
+}
