@@ -17,6 +17,7 @@ mod order;
 mod pace;
 mod payload;
 mod peers;
+mod plain;
 mod report;
 mod result;
 mod start;
@@ -40,6 +41,7 @@ struct Cli {
 enum Command {
     Load(load::Args),
     Floor(floor::Args),
+    Plain(plain::Args),
     Matrix(matrix::Args),
     Compare(compare::Args),
     Failover(failover::Args),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     match roundel::options::parse::<Cli>().command {
         Command::Load(args) => load::run(&args),
         Command::Floor(args) => floor::run(&args),
+        Command::Plain(args) => plain::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Failover(args) => failover::run(&args),

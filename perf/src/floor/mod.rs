@@ -17,7 +17,8 @@ use roundel::{BareLink, Destination, PacketShape};
 pub(crate) use args::Args;
 use course::{Course, Output, Packets, Plan};
 use report::Report;
-use wire::{FRAME_BYTES, Frame, Stage};
+use wire::Stage;
+pub(crate) use wire::{FRAME_BYTES, Frame};
 
 use crate::exit::{self, End, Exit};
 use crate::figures::histogram;

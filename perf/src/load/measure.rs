@@ -35,6 +35,8 @@ pub(crate) struct Measurement {
     /// Planned send to delivery: of own messages, and of all others.
     own: Recorder,
     others: Option<Recorder>,
+    /// Real send to delivery, of all others.
+    transit: Option<Recorder>,
     /// Planned send to real send, of own messages.
     lateness: Option<Recorder>,
 }
@@ -61,6 +63,8 @@ pub(crate) struct Measured {
     pub(crate) own: Histogram<u64>,
     /// Of [`Extras`], what was asked for.
     pub(crate) others: Option<Histogram<u64>>,
+    /// With that of the others.
+    pub(crate) transit: Option<Histogram<u64>>,
     pub(crate) lateness: Option<Histogram<u64>>,
     /// Where it began and ended, on the clock of [`now_ns`].
     bounds_ns: [u64; 2],
@@ -130,6 +134,7 @@ impl Measurement {
             senders: Vec::new(),
             own: Recorder::new(),
             others: extras.others.then(Recorder::new),
+            transit: extras.others.then(Recorder::new),
             lateness: extras.lateness.then(Recorder::new),
             // Last: what it takes to make the others is not measured.
             started_ns: now_ns(),
@@ -157,6 +162,9 @@ impl Measurement {
             }
         } else if let Some(others) = &mut self.others {
             others.record(latency_ns);
+            if let Some(transit) = &mut self.transit {
+                transit.record(latency_ns.saturating_sub(load.lateness_ns));
+            }
         }
         let keeps_order = self.keeps_order;
         let sender = self.sender(load);
@@ -191,6 +199,7 @@ impl Measurement {
             senders: self.senders.iter().map(|sender| (sender.id, sender.delivered)).collect(),
             own: self.own.into_histogram(),
             others: self.others.map(Recorder::into_histogram),
+            transit: self.transit.map(Recorder::into_histogram),
             lateness: self.lateness.map(Recorder::into_histogram),
             counters: [self.counters, Counters::default()],
         }

@@ -32,6 +32,8 @@ pub(crate) struct Report {
     latency_us: Percentiles,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_others_us: Option<Percentiles>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transit_others_us: Option<Percentiles>,
     open_loop: bool,
     /// Of each sender; absent where it is the greatest possible.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +72,7 @@ impl Report {
             payload_mbit_per_s: rounded(per_second(measured.bytes) * 8e-6, 100.0),
             latency_us: Percentiles::of(&measured.own),
             latency_others_us: measured.others.as_ref().map(Percentiles::of),
+            transit_others_us: measured.transit.as_ref().map(Percentiles::of),
             lateness_us: measured.lateness.as_ref().map(Percentiles::of),
             rotation_us: Percentiles::of_rotations(&measured.rotations()),
             cpu_us_per_msg: rounded(measured.cpu.as_secs_f64() * 1e6 / messages, 1e4),
@@ -101,6 +104,7 @@ impl Report {
             payload_mbit_per_s: 0.0,
             latency_us: Percentiles::default(),
             latency_others_us: None,
+            transit_others_us: None,
             open_loop: args.rate != Rate::Max,
             rate: match args.rate {
                 Rate::Max => None,
@@ -133,6 +137,7 @@ impl Report {
         let all = [
             ("latency", Some(self.latency_us), from),
             ("  of others", self.latency_others_us, "the same"),
+            ("  in transit", self.transit_others_us, "of others, from the real send"),
             ("sent late", self.lateness_us, "after the planned send"),
             ("rotation", Some(self.rotation_us), "of the token, to 6 %"),
         ];

@@ -1,8 +1,11 @@
 //! Token-free packets: sent before the token comes, delivered before they have a place, placed at
 //! the next visit, recovered with the ring they were sent on (`PROTOCOL.md`, token-free packets).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use super::ring::Place;
 use super::{Installed, Ordering, Outgoing, Phase};
 use crate::configuration::ConfigurationKind;
 use crate::counters::Ignored;
@@ -15,6 +18,10 @@ use crate::window::Inserted;
 use crate::wire::claim::Claim;
 use crate::wire::free::{Free, free_body_bytes_max};
 use crate::wire::token::Token;
+
+/// An idle token is held so long at most when packets wait for places: less than a reader's turn of
+/// the processor, and long enough for some packets to be placed together.
+const FREE_HOLD: Duration = Duration::from_millis(1);
 
 impl Installed {
     fn may_go(&self, place: usize, after: After) -> bool {
@@ -60,9 +67,7 @@ impl Ordering {
     /// Sends what waits without the token, if all of it may and little enough is under way: what is
     /// more is packed better, and ordered as soon, when the token comes.
     pub(super) fn send_free(&mut self, now: Time) {
-        let ring = &self.installed.ring;
-        let runs = matches!(self.phase, Phase::Operational) && !ring.rotation.holds_token();
-        if self.backlog.is_empty() || !runs {
+        if self.backlog.is_empty() || !matches!(self.phase, Phase::Operational) {
             return;
         }
         let ring = &mut self.installed.ring;
@@ -89,8 +94,22 @@ impl Ordering {
             self.counters.packets_free += 1;
             let frame = Free { transmitter: id, ring: ring.id(), slot: Seq::ZERO, number, free };
             self.outbox.push_back(Outgoing::Free(frame));
-            // Whoever holds the token takes the packet for a hold-cancel.
-            self.expect_token(now);
+            self.shorten_hold(now);
+        }
+    }
+
+    /// A packet left without the token: an idle token may be held for a moment yet, so that nothing
+    /// stands in the packet's way and its place is given together with others'.
+    fn shorten_hold(&mut self, now: Time) {
+        let span = FREE_HOLD.min(self.params.hold);
+        let soon = now + span + self.active().rotation.patience(&self.params, 0, false);
+        let rotation = &mut self.active_mut().rotation;
+        rotation.cancelled = true;
+        rotation.end_idleness(soon);
+        if let Place::Held { until, .. } = &mut rotation.place {
+            *until = (*until).min(now + span);
+        } else if rotation.idle && self.has_work() {
+            self.installed.ring.rotation.cancel_at.get_or_insert(soon);
         }
     }
 
@@ -154,7 +173,7 @@ impl Ordering {
             return Err(Ignored::AboveCeiling);
         }
         self.counters.packets_received += 1;
-        self.hear_of_work(now);
+        self.shorten_hold(now);
         Ok(())
     }
 

@@ -233,10 +233,6 @@ impl Rotation {
         (twice.max(PATIENCE_MIN) * (1 << retransmits.min(8))).min(ceiling)
     }
 
-    pub(super) const fn holds_token(&self) -> bool {
-        matches!(self.place, Place::Held { .. })
-    }
-
     /// There is work: a token that I sent is no longer expected to be held, and repeated `soon`.
     pub(super) fn end_idleness(&mut self, soon: Time) {
         if let Place::Sent { retransmit_at, retransmits: 0, .. } = &mut self.place

@@ -274,14 +274,14 @@ impl Ordering {
     }
 
     pub(super) fn release_hold_for_work(&mut self, now: Time) {
-        if self.has_work() {
+        if !self.backlog.is_empty() {
             self.release_hold(now);
         }
     }
 
     /// Says so where there is work and the token may be held elsewhere.
     pub(super) fn wake_holder_for_work(&mut self, now: Time) {
-        if self.has_work() && self.installed.ring.rotation.cancel_at.is_none() {
+        if !self.backlog.is_empty() && self.installed.ring.rotation.cancels == 0 {
             self.wake_holder(now);
         }
     }
@@ -289,28 +289,19 @@ impl Ordering {
     /// Says that there is work for an idle token; repeated by timer until the token comes. To all:
     /// the holder ends the hold, and whoever sent the token last repeats it sooner if it was lost.
     pub(super) fn wake_holder(&mut self, now: Time) {
-        if !self.expect_token(now) {
+        let ring = &mut self.installed.ring;
+        let is_away = ring.rotation.idle && !matches!(ring.rotation.place, Place::Held { .. });
+        if !matches!(self.phase, Phase::Operational) || !is_away {
             return;
         }
-        let (sender, ring) = (self.identity.member.id, self.installed.ring.id());
+        ring.rotation.end_idleness(now + ring.rotation.patience(&self.params, 0, false));
+        let (sender, ring) = (self.identity.member.id, ring.id());
         let cancel = crate::wire::hold_cancel::HoldCancel { sender, ring };
         self.outbox.push_back(Outgoing::HoldCancel(cancel));
-    }
-
-    /// There is work here: the token is to come soon, and asked for when it does not. False where
-    /// nobody may be holding it.
-    pub(super) fn expect_token(&mut self, now: Time) -> bool {
-        let ring = &mut self.installed.ring;
-        let is_away = ring.rotation.idle && !ring.rotation.holds_token();
-        if !matches!(self.phase, Phase::Operational) || !is_away {
-            return false;
-        }
-        ring.rotation.end_idleness(now + ring.rotation.patience(&self.params, 0, false));
         let rotation = &mut self.installed.ring.rotation;
         let patience = rotation.patience(&self.params, rotation.cancels, false);
         rotation.cancels += 1;
         rotation.cancel_at = Some(now + patience);
-        true
     }
 }
 
