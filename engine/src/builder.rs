@@ -17,6 +17,7 @@ use crate::member;
 use crate::node::Node;
 use crate::placement::{Pin, Placement, PlacementError};
 use crate::state_dir::StateError;
+use crate::views::Views;
 use crate::worker::SlowConsumer;
 
 /// A member cannot be started.
@@ -38,6 +39,12 @@ pub enum JoinError {
     /// The primary policy.
     #[error(transparent)]
     Primary(#[from] PolicyError),
+    /// Views without a policy.
+    #[error(
+        "views are of the primary component, and no policy says which that is; fix: name one, the \
+         same at every member, with --primary (Builder::primary)"
+    )]
+    NoPolicy,
     /// The trace file.
     #[error("the trace {path} cannot be made: {error}; fix: name a writable file with --trace")]
     Trace {
@@ -65,6 +72,10 @@ pub enum JoinError {
     #[error("no state directory: neither XDG_STATE_HOME nor HOME is set; fix: give --state-dir")]
     NoStateDir,
 }
+
+/// Bytes of messages that wait for the confirmation of a primary component, at most, unless told
+/// otherwise: two full backlogs and a window.
+const VIEWS_HELD_BYTES: usize = 128 << 20;
 
 /// Who does the member's work.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -101,6 +112,7 @@ pub struct Builder {
     pub(crate) receive_buffer_bytes: Option<usize>,
     pub(crate) drive: DriveMode,
     pub(crate) primary: Policy,
+    pub(crate) views_held_bytes: usize,
     pub(crate) params: Params,
 }
 
@@ -128,6 +140,7 @@ impl Builder {
             receive_buffer_bytes: None,
             drive: DriveMode::Threads,
             primary: Policy::None,
+            views_held_bytes: VIEWS_HELD_BYTES,
             params: Params::default(),
         }
     }
@@ -308,6 +321,16 @@ impl Builder {
         self
     }
 
+    /// For [`Builder::join_views`]: bytes of messages that may wait for the confirmation of a
+    /// primary component; default 128 MiB. With more, this member's process stops, and comes back
+    /// as another with the next configuration. What may come meanwhile is what the members' backlogs
+    /// had accepted before.
+    #[must_use]
+    pub const fn views_held(mut self, bytes: usize) -> Self {
+        self.views_held_bytes = bytes;
+        self
+    }
+
     /// The protocol's tunables.
     #[must_use]
     pub fn params(mut self, params: Params) -> Self {
@@ -321,6 +344,20 @@ impl Builder {
     /// What does not work, with cause and fix.
     pub fn join(&self) -> Result<Node, JoinError> {
         member::start(self)
+    }
+
+    /// Starts the member in virtual synchrony: its application sees the views of the primary
+    /// component ([`Builder::primary`]) and nothing of its parts.
+    ///
+    /// # Errors
+    /// What does not work, with cause and fix; besides what [`Builder::join`] says, that there is
+    /// no policy.
+    pub fn join_views(&self) -> Result<Views, JoinError> {
+        if self.primary == Policy::None {
+            return Err(JoinError::NoPolicy);
+        }
+        let node = self.join()?;
+        Ok(Views::new(node, self.primary.clone(), self.views_held_bytes))
     }
 
     pub(crate) fn state_root(&self) -> Result<PathBuf, JoinError> {

@@ -1,6 +1,6 @@
 //! A member with a layer on its event stream: groups, replicas, or whatever users build.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -65,6 +65,7 @@ impl<L: Layer> Layered<L> {
         node.hears_letters = true;
         let clock = Clock::new();
         let (id, incarnation) = (node.facts().id, node.facts().incarnation);
+        layer.handle_limit(node.publisher.message_bytes_max);
         layer.handle_start(clock.now().1, id, incarnation);
         Self { node, layer, clock, unpublished: None }
     }
@@ -73,6 +74,10 @@ impl<L: Layer> Layered<L> {
     #[must_use]
     pub const fn node(&self) -> &Node {
         &self.node
+    }
+
+    pub(crate) const fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
     }
 
     /// The layer.
@@ -105,11 +110,24 @@ impl<L: Layer> Layered<L> {
         self.round()
     }
 
-    /// The proper end of the member: [`Node::leave`]. The layer hears nothing any more.
+    /// The proper end of both: the layer says its last words ([`Layer::handle_leave`]), for which it
+    /// has half of the time at most, and then the member does [`Node::leave`], behind them in the
+    /// order. What the layer would tell meanwhile is lost.
     #[must_use]
     pub fn leave(mut self, deadline: Duration) -> LeaveReport {
-        self.publish();
-        self.node.leave(deadline)
+        let began = Instant::now();
+        let (_, now) = self.clock.now();
+        self.layer.handle_leave(now);
+        let mut wait = Duration::ZERO;
+        loop {
+            let has_ended = self.drive(wait).is_err();
+            let has_said = self.unpublished.is_none() && self.layer.may_leave();
+            let left = (deadline / 2).saturating_sub(began.elapsed());
+            if has_ended || has_said || left.is_zero() {
+                return self.node.leave(deadline.saturating_sub(began.elapsed()));
+            }
+            wait = left.min(LAST_WORDS_POLL);
+        }
     }
 
     /// Parts the two again: the layer hears nothing any more.
@@ -177,6 +195,9 @@ impl<L: Layer> Layered<L> {
         written
     }
 }
+
+/// How often a layer is asked whether it has said its last words.
+const LAST_WORDS_POLL: Duration = Duration::from_millis(10);
 
 /// How soon a member without room is tried again.
 const ROOM_POLL: Duration = Duration::from_millis(1);

@@ -62,6 +62,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod trace_file;
+mod views;
 mod worker;
 
 #[cfg(feature = "bare")]
@@ -95,4 +96,5 @@ pub use roundel_transport::set_slice;
 pub use roundel_transport::{Counters, DataLink, Destination, Frame, KernelDrops};
 pub use roundel_transport::{Interface, Io, IoInUse, NotFree, RawProtocol, SocketKind, Wanted};
 pub use state_dir::StateError;
+pub use views::{ViewPublishError, ViewPublisher, Views};
 pub use worker::SlowConsumer;

@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use roundel::groups::{Cause, GroupEvent, GroupName, Groups, RequestError, Target};
 use roundel::{
-    Channel, Class, Event, EventRef, Incarnation, Layer, Layered, Letter, Node, NodeId,
-    Publication, Service, Time, Wanted,
+    Channel, Class, Event, EventRef, Incarnation, Layer, Layered, Letter, Node, NodeId, Params,
+    Policy, Publication, Service, Time, Wanted,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,4 +111,84 @@ fn layers_hear_each_other_and_nobody_else_does() {
         }
     }
     assert_eq!(payloads, ["last"], "what layers say is not the application's");
+}
+
+/// Drives all until something holds, and gives what the endpoints of each were told.
+fn drive(
+    members: &mut [Layered<Groups>],
+    told: &mut [Vec<GroupEvent>],
+    done: impl Fn(&[Layered<Groups>], &[Vec<GroupEvent>]) -> bool,
+) {
+    let since = Instant::now();
+    while !done(members, told) {
+        assert!(since.elapsed() < PATIENCE, "{told:?}");
+        for (member, told) in members.iter_mut().zip(told.iter_mut()) {
+            member.drive(Duration::from_millis(1)).unwrap();
+            told.extend(std::iter::from_fn(|| member.layer_mut().poll_event()).map(|it| it.event));
+        }
+    }
+}
+
+#[test]
+fn a_node_that_leaves_takes_its_endpoints_with_it_in_good_order() {
+    let state = tempfile::tempdir().unwrap();
+    let name = format!("layered-groups-{}", std::process::id());
+    let group: GroupName = "g".parse().unwrap();
+    let mut members: Vec<Layered<Groups>> = [204, 205]
+        .map(|host| {
+            let interface = Wanted::Address(Ipv4Addr::new(127, 0, 0, host));
+            let builder = Node::builder(&name).id(u32::from(host)).interface(interface);
+            let builder = builder
+                .primary(Policy::Majority([204, 205].map(NodeId).into()))
+                .params(Params { message_bytes: 10_000, ..Params::default() });
+            let node = builder.state_dir(state.path()).join().unwrap();
+            Layered::new(node, Groups::default())
+        })
+        .into();
+    let mut endpoints = Vec::new();
+    for member in &mut members {
+        for name in ["a", "b"] {
+            let endpoint = member.layer_mut().attach(name.parse().unwrap()).unwrap();
+            member.layer_mut().join(endpoint, &group).unwrap();
+            endpoints.push(endpoint);
+        }
+    }
+    let mut told = vec![Vec::new(), Vec::new()];
+    drive(&mut members, &mut told, |members, _| {
+        members.iter().all(|it| it.layer().members(&group).len() == 4)
+    });
+    drive(&mut members, &mut told, |members, _| {
+        members.iter().all(|it| it.layer().primary().is_some())
+    });
+    for told in &told {
+        assert!(told.iter().any(|it| matches!(it, GroupEvent::Primary { ring: Some(_) })));
+    }
+
+    // The layer knows how long a message may be, and refuses what the ring would not take.
+    let targets = [Target::Group(group.clone())];
+    let send = |groups: &mut Groups, bytes: usize| {
+        groups.send(endpoints[0], &targets, Service::Agreed, &vec![7; bytes])
+    };
+    let too_long = send(members[0].layer_mut(), 10_000).unwrap_err();
+    assert!(matches!(too_long, RequestError::TooLong { most: 10_000, .. }), "{too_long}");
+    send(members[0].layer_mut(), 9_900).unwrap();
+    let is_message = |it: &GroupEvent| matches!(it, GroupEvent::Message(_));
+    drive(&mut members, &mut told, |_, told| told.iter().all(|it| it.iter().any(is_message)));
+
+    told[0].clear();
+    let leaver = members.remove(1);
+    assert_eq!(leaver.leave(Duration::from_secs(5)).undelivered, 0);
+    drive(&mut members, &mut told, |members, told| {
+        let is_over = |it: &GroupEvent| matches!(it, GroupEvent::Primary { ring: None });
+        members[0].layer().members(&group).len() == 2 && told[0].iter().any(is_over)
+    });
+    let views: Vec<_> = told[0]
+        .iter()
+        .filter_map(|event| match event {
+            GroupEvent::View(view) => Some((view.cause, view.left.len(), view.is_primary)),
+            GroupEvent::Message(_) | GroupEvent::Primary { .. } => None,
+        })
+        .collect();
+    assert_eq!(views, [(Cause::Leave, 2, true)], "they left, both at once, and nothing parted");
+    assert_eq!(members.remove(0).leave(Duration::from_secs(2)).undelivered, 0);
 }

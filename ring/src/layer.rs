@@ -52,6 +52,10 @@ pub const LETTER_BYTES_MAX: usize = 1_100;
 /// A deterministic machine on the event stream of one member. Inputs: `handle_*`; outputs: `poll_*`,
 /// to be drained after each input.
 pub trait Layer {
+    /// How long a message may be, in bytes; told once, before the start. Longer ones are not sent.
+    fn handle_limit(&mut self, message_bytes_max: usize) {
+        let _ = message_bytes_max;
+    }
     /// The member has started; its first configuration follows.
     fn handle_start(&mut self, now: Time, me: NodeId, incarnation: Incarnation);
     /// The next event of the stream.
@@ -60,10 +64,19 @@ pub trait Layer {
     fn handle_letter(&mut self, now: Time, from: NodeId, payload: &[u8]);
     /// The time that [`Layer::poll_timeout`] named has come, or passed.
     fn handle_timeout(&mut self, now: Time);
+    /// The member is about to leave for good: the layer's last words, to be published while it may.
+    fn handle_leave(&mut self, now: Time) {
+        let _ = now;
+    }
     /// What is to be ordered next. Kept by the caller until the member has room.
     fn poll_publish(&mut self) -> Option<Publication>;
     /// The next letter to send.
     fn poll_letter(&mut self) -> Option<Letter>;
     /// When [`Layer::handle_timeout`] is wanted at the latest.
     fn poll_timeout(&self) -> Option<Time>;
+    /// After [`Layer::handle_leave`]: all last words were polled. The member waits for that, but not
+    /// for ever.
+    fn may_leave(&self) -> bool {
+        true
+    }
 }

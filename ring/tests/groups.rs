@@ -1,19 +1,17 @@
 //! Groups at every member of simulated clusters, through all faults.
 #![cfg(feature = "sim")]
 #![expect(clippy::cast_possible_truncation, reason = "small numbers")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it expects")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it expects")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use roundel_ring::groups::{
-    Addressed, Cause, Counts, EndpointId, GroupEvent, GroupName, Groups, Refusal, Target,
+    Addressed, Cause, Counts, EndpointId, GroupEvent, GroupName, Groups, Refusal, Scope, Target,
     TargetRef, View, ViewId,
 };
-use roundel_ring::id::{Incarnation, MessageId, NodeId};
-use roundel_ring::layer::{Layer, Letter, Publication, StreamEvent};
+use roundel_ring::id::{MessageId, NodeId, RingId};
 use roundel_ring::service::Service;
-use roundel_ring::sim::{Application, Lived, Scenario, run_applications};
-use roundel_ring::time::Time;
+use roundel_ring::sim::{Lived, Scenario, Used, User, run_applications};
 
 const SEEDS: u64 = 240;
 const GROUPS: u64 = 6;
@@ -29,7 +27,6 @@ enum Heard {
 /// A member whose endpoints come and go, join, leave and send as a seed says. While it is in a
 /// group, one endpoint that never leaves (`watch`) hears all of it.
 struct Crowd {
-    groups: Groups,
     node: NodeId,
     watch: Option<EndpointId>,
     others: Vec<EndpointId>,
@@ -41,6 +38,9 @@ struct Crowd {
     inside: BTreeSet<(EndpointId, GroupName)>,
     messages: u64,
     held_bytes_max: u64,
+    /// As its endpoints were told.
+    primary: Option<RingId>,
+    primaries: u64,
 }
 
 fn group(number: u64) -> GroupName {
@@ -50,7 +50,6 @@ fn group(number: u64) -> GroupName {
 impl Crowd {
     fn new(node: NodeId) -> Self {
         Self {
-            groups: Groups::default(),
             node,
             watch: None,
             others: Vec::new(),
@@ -60,24 +59,22 @@ impl Crowd {
             inside: BTreeSet::new(),
             messages: 0,
             held_bytes_max: 0,
+            primary: None,
+            primaries: 0,
         }
-    }
-
-    fn listen(&mut self) {
-        while let Some(addressed) = self.groups.poll_event() {
-            assert!(!addressed.to.is_empty() && addressed.to.is_sorted_by(|a, b| a < b));
-            self.hear(addressed);
-        }
-        let counts = self.groups.counts();
-        self.held_bytes_max = self.held_bytes_max.max(counts.held_bytes_max);
-        let expected = [None, Some(Refusal::Late), Some(Refusal::Stranger)];
-        assert!(expected.contains(&counts.refused_last), "{counts:?}");
     }
 
     fn hear(&mut self, Addressed { to, event }: Addressed) {
         let has_watch = to.iter().any(|endpoint| Some(*endpoint) == self.watch);
         match event {
+            GroupEvent::Primary { ring } => {
+                assert!(has_watch && ring.is_some() != self.primary.is_some());
+                self.primary = ring;
+                self.primaries += u64::from(ring.is_some());
+            }
             GroupEvent::View(view) => {
+                let is_whole = view.id.scope == Scope::Whole;
+                assert_eq!(view.is_primary, is_whole && self.primary.is_some(), "{view:?}");
                 assert!(view.members.is_sorted_by(|a, b| a < b));
                 assert!(view.joined.iter().all(|it| view.members.binary_search(it).is_ok()));
                 assert!(view.left.iter().all(|it| view.members.binary_search(it).is_err()));
@@ -124,7 +121,7 @@ impl Crowd {
         if Some(endpoint) == self.watch { "watch".into() } else { format!("e{}", endpoint.0) }
     }
 
-    fn request(&mut self, random: u64) {
+    fn request(&mut self, groups: &mut Groups, random: u64) {
         let (choice, number, more) = (random % 100, random >> 8, random >> 20);
         let group_name = group(number);
         let place = (more as usize) % (self.others.len() + 1);
@@ -133,23 +130,23 @@ impl Crowd {
             0..10 if (self.others.len() as u64) < ENDPOINTS => {
                 let name = format!("e{}", self.attached);
                 self.attached += 1;
-                self.others.push(self.groups.attach(name.parse().unwrap()).unwrap());
+                self.others.push(groups.attach(name.parse().unwrap()).unwrap());
             }
             10..13 if place < self.others.len() => {
                 self.others.remove(place);
                 self.inside.retain(|it| it.0 != endpoint);
-                self.groups.detach(endpoint).unwrap();
+                groups.detach(endpoint).unwrap();
             }
             13..16 if place < self.others.len() => {
                 self.others.remove(place);
                 self.inside.retain(|it| it.0 != endpoint);
-                self.groups.lost(endpoint).unwrap();
+                groups.lost(endpoint).unwrap();
             }
-            16..45 => self.groups.join(endpoint, &group_name).unwrap(),
-            45..55 => self.groups.leave(endpoint, &group_name).unwrap(),
-            55..58 => drop(self.groups.subscribe(endpoint, "group.*".parse().unwrap()).unwrap()),
+            16..45 => groups.join(endpoint, &group_name).unwrap(),
+            45..55 => groups.leave(endpoint, &group_name).unwrap(),
+            55..58 => drop(groups.subscribe(endpoint, "group.*".parse().unwrap()).unwrap()),
             58..61 => {
-                self.groups.unsubscribe(endpoint, &"group.*".parse().unwrap()).unwrap();
+                groups.unsubscribe(endpoint, &"group.*".parse().unwrap()).unwrap();
             }
             _ => {
                 let service = Service::ALL[(more % 7).min(4) as usize];
@@ -161,53 +158,44 @@ impl Crowd {
                 ];
                 let count = 1 + (more >> 10) as usize % 3;
                 let size = if more % 50 == 0 { 5_000 } else { 20 };
-                self.groups.send(endpoint, &targets[..count], service, &vec![7; size]).unwrap();
+                groups.send(endpoint, &targets[..count], service, &vec![7; size]).unwrap();
             }
         }
     }
 }
 
-impl Layer for Crowd {
-    fn handle_start(&mut self, now: Time, me: NodeId, incarnation: Incarnation) {
-        self.groups.handle_start(now, me, incarnation);
-        self.watch = Some(self.groups.attach("watch".parse().unwrap()).unwrap());
+impl User for Crowd {
+    type Layer = Groups;
+
+    fn start(&mut self, groups: &mut Groups, _me: NodeId) {
+        self.watch = Some(groups.attach("watch".parse().unwrap()).unwrap());
         self.attached = 1;
     }
 
-    fn handle_event(&mut self, now: Time, event: StreamEvent<'_>) {
-        self.groups.handle_event(now, event);
-        self.listen();
+    fn listen(&mut self, groups: &mut Groups) {
+        while let Some(addressed) = groups.poll_event() {
+            assert!(!addressed.to.is_empty() && addressed.to.is_sorted_by(|a, b| a < b));
+            self.hear(addressed);
+        }
+        let counts = groups.counts();
+        self.held_bytes_max = self.held_bytes_max.max(counts.held_bytes_max);
+        let expected = [None, Some(Refusal::Late), Some(Refusal::Stranger)];
+        assert!(expected.contains(&counts.refused_last), "{counts:?}");
     }
 
-    fn handle_letter(&mut self, _now: Time, _from: NodeId, _payload: &[u8]) {
-        panic!("groups write no letters");
-    }
-
-    fn handle_timeout(&mut self, _now: Time) {}
-
-    fn poll_publish(&mut self) -> Option<Publication> {
-        self.groups.poll_publish()
-    }
-
-    fn poll_letter(&mut self) -> Option<Letter> {
-        self.groups.poll_letter()
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        self.groups.poll_timeout()
-    }
-}
-
-impl Application for Crowd {
-    fn act(&mut self, _now: Time, random: u64) {
+    fn act(&mut self, groups: &mut Groups, random: u64) {
         // In bursts, so that requests and messages meet configuration changes.
         for turn in 0..=random % 4 {
-            self.request(random.rotate_left(13 * turn as u32) ^ turn);
+            self.request(groups, random.rotate_left(13 * turn as u32) ^ turn);
         }
     }
 
-    fn is_settled(&self) -> bool {
-        self.groups.is_settled()
+    fn leave(&mut self, _groups: &mut Groups) {
+        self.inside.clear();
+    }
+
+    fn is_settled(&self, groups: &Groups) -> bool {
+        groups.is_settled()
     }
 }
 
@@ -258,6 +246,9 @@ struct Compared {
     merges: u64,
     partitions: u64,
     crashes: u64,
+    /// Views with all of a node's endpoints gone in good order, and of the primary component.
+    farewells: u64,
+    of_primary: u64,
 }
 
 /// Everything that two members both were told is the same.
@@ -265,10 +256,14 @@ fn compare(compared: &mut Compared, one: &Segments<'_>, two: &Segments<'_>, aliv
     for (key, view) in &one.views {
         if let Some(other) = two.views.get(key) {
             assert_eq!((&view.members, view.cause), (&other.members, other.cause), "{key:?}");
+            assert_eq!(view.is_primary, other.is_primary, "{key:?}");
             compared.views += 1;
             compared.merges += u64::from(view.cause == Cause::Merge);
             compared.partitions += u64::from(view.cause == Cause::Partition);
             compared.crashes += u64::from(view.cause == Cause::Crash);
+            let has_said = view.cause == Cause::Leave && view.left.len() > 1;
+            compared.farewells += u64::from(has_said);
+            compared.of_primary += u64::from(view.is_primary);
         }
     }
     for (key, messages) in &one.between {
@@ -289,19 +284,20 @@ fn compare(compared: &mut Compared, one: &Segments<'_>, two: &Segments<'_>, aliv
     }
 }
 
-fn judge(compared: &mut Compared, lives: &[Lived<Crowd>], seed: u64) {
-    let heard: Vec<Segments<'_>> = lives.iter().map(|life| segments(&life.application)).collect();
+fn judge(compared: &mut Compared, lives: &[Lived<Used<Crowd>>], seed: u64) {
+    let heard: Vec<Segments<'_>> =
+        lives.iter().map(|life| segments(&life.application.user)).collect();
     for (place, one) in heard.iter().enumerate() {
         for (other, two) in heard.iter().enumerate().skip(place + 1) {
             compare(compared, one, two, !lives[place].ended && !lives[other].ended);
         }
     }
-    let living: Vec<&Lived<Crowd>> = lives.iter().filter(|life| !life.ended).collect();
-    let first = living[0].application.groups.contents();
+    let living: Vec<&Lived<Used<Crowd>>> = lives.iter().filter(|life| !life.ended).collect();
+    let first = living[0].application.layer.contents();
     for life in living {
-        let crowd = &life.application;
-        assert!(crowd.groups.is_settled(), "seed {seed}");
-        assert_eq!(crowd.groups.contents(), first, "seed {seed}");
+        let Used { layer: groups, user: crowd, .. } = &life.application;
+        assert!(groups.is_settled(), "seed {seed}");
+        assert_eq!(groups.contents(), first, "seed {seed}");
         // What endpoints were told adds up to the table.
         for (group, members) in &first {
             let mine = members.iter().filter(|it| it.node == life.node);
@@ -317,14 +313,16 @@ fn judge(compared: &mut Compared, lives: &[Lived<Crowd>], seed: u64) {
 fn groups_agree_through_all_faults() {
     let mut compared = Compared::default();
     let mut sum = Counts::default();
-    let (mut messages, mut private, mut held_max) = (0, 0, 0);
+    let (mut messages, mut private, mut held_max, mut primaries) = (0, 0, 0, 0);
     for seed in 0..SEEDS {
-        let ran = run_applications(&Scenario::new(seed), Crowd::new);
+        let ran = run_applications(&Scenario::new(seed), |node| {
+            Used::new(Groups::default(), Crowd::new(node))
+        });
         assert_eq!(ran.outcome.failure, None, "seed {seed}");
         judge(&mut compared, &ran.lives, seed);
         for life in &ran.lives {
-            let crowd = &life.application;
-            let counts = crowd.groups.counts();
+            let Used { layer: groups, user: crowd, .. } = &life.application;
+            let counts = groups.counts();
             sum.exchanges += counts.exchanges;
             sum.exchanges_cut += counts.exchanges_cut;
             sum.chunks += counts.chunks;
@@ -332,12 +330,15 @@ fn groups_agree_through_all_faults() {
             sum.refused += counts.refused;
             messages += crowd.messages;
             private += crowd.private;
+            primaries += crowd.primaries;
             held_max = held_max.max(crowd.held_bytes_max);
             assert!(crowd.held_bytes_max < 1 << 20, "seed {seed}: {counts:?}");
         }
     }
     println!("{SEEDS} seeds: {compared:?}");
     println!("{sum:?}, {messages} messages heard, {private} private, at most {held_max} B held");
+    println!("{primaries} times in a primary component");
+    assert!(compared.farewells > 10 && compared.of_primary > 100 && primaries > 100);
     assert!(compared.merges > 1_000 && compared.partitions > 100 && compared.crashes > 10);
     assert!(compared.views > 5_000 && compared.segments > 5_000 && compared.messages > 5_000);
     assert!(

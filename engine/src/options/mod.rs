@@ -28,6 +28,7 @@ impl JoinError {
             Self::Interface(_)
             | Self::Params(_)
             | Self::Primary(_)
+            | Self::NoPolicy
             | Self::Trace { .. }
             | Self::Mtu { .. }
             | Self::NoStateDir

@@ -12,16 +12,36 @@ use bytes::Bytes;
 use super::name::{EndpointName, GroupName};
 use super::table::{Changed, GroupKey, Key, Table};
 use super::wire::{Chunk, ChunkWriter, Record};
-use super::{ENDPOINTS_PER_NODE_MAX, MEMBERSHIPS_PER_NODE_MAX, Refusal};
+use super::{ENDPOINTS_PER_NODE_MAX, MEMBERSHIPS_PER_NODE_MAX, NAME_BYTES_MAX, Refusal};
 use crate::delivery::Message;
 use crate::id::{Incarnation, NodeId, RingId};
 
-/// A chunk is closed when it has so many bytes; its last line may go beyond.
+/// A chunk is closed when it has so many bytes, or half of the ring's largest message; its last line
+/// may go beyond.
 pub(super) const CHUNK_BYTES: usize = 32 << 10;
 
-/// Members of a group in one line of a chunk: 5 bytes each at most, so that a chunk stays below twice
-/// [`CHUNK_BYTES`]. Larger groups have several lines.
+/// Members of a group in one line of a chunk, at most. Larger groups have several lines.
 const LINE_MEMBERS_MAX: usize = 4_096;
+
+/// The longest line but for its members: kind, name and count, or kind, place, number and name.
+const LINE_BYTES: usize = 1 + 1 + NAME_BYTES_MAX + 5;
+
+/// How long chunks are: with their last line, and from 4 KiB on with the list of a part's members, no
+/// longer than the ring's largest message.
+#[derive(Clone, Copy, Debug)]
+struct Lengths {
+    chunk_bytes: usize,
+    line_members: usize,
+}
+
+impl Lengths {
+    fn new(message_bytes_max: usize) -> Self {
+        let half = message_bytes_max.saturating_sub(LINE_BYTES) / 2;
+        // A place takes 5 bytes at most.
+        let line_members = (half / 5).clamp(1, LINE_MEMBERS_MAX);
+        Self { chunk_bytes: half.clamp(1, CHUNK_BYTES), line_members }
+    }
+}
 
 /// An exchange under way.
 #[derive(Debug)]
@@ -86,9 +106,10 @@ impl Exchange {
         Self { ring, members, kin, parts, export: None, held }
     }
 
-    /// This member tells `table`, which must not change until the exchange ends.
-    pub(super) fn tell(&mut self, table: &Table) {
-        self.export = Some(Box::new(Export::new(table, &self.kin)));
+    /// This member tells `table`, which must not change until the exchange ends, in chunks of at
+    /// most so many bytes.
+    pub(super) fn tell(&mut self, table: &Table, message_bytes_max: usize) {
+        self.export = Some(Box::new(Export::new(table, &self.kin, message_bytes_max)));
     }
 
     /// The next chunk that this member tells.
@@ -259,6 +280,7 @@ struct Export {
     endpoints: Vec<(u8, Key)>,
     /// By place in the table, the place in `endpoints`.
     places: Vec<Option<u32>>,
+    lengths: Lengths,
     chunks: u32,
     next_endpoint: usize,
     next_group: u32,
@@ -268,7 +290,7 @@ struct Export {
 }
 
 impl Export {
-    fn new(table: &Table, kin: &[NodeId]) -> Self {
+    fn new(table: &Table, kin: &[NodeId], message_bytes_max: usize) -> Self {
         let of = |node: &NodeId| table.incarnation(*node).map(|incarnation| (*node, incarnation));
         let members: Vec<(NodeId, Incarnation)> = kin.iter().filter_map(of).collect();
         let placed = (0..).zip(&members);
@@ -279,9 +301,17 @@ impl Export {
         for (place, (_, key)) in (0..).zip(&endpoints) {
             places[key.place() as usize] = Some(place);
         }
-        let (next_endpoint, next_group, next_member) = (0, 0, 0);
-        let (chunks, done) = (0, false);
-        Self { members, endpoints, places, chunks, next_endpoint, next_group, next_member, done }
+        Self {
+            members,
+            endpoints,
+            places,
+            lengths: Lengths::new(message_bytes_max),
+            chunks: 0,
+            next_endpoint: 0,
+            next_group: 0,
+            next_member: 0,
+            done: false,
+        }
     }
 
     fn next(&mut self, ring: RingId, table: &Table) -> Option<Bytes> {
@@ -290,10 +320,10 @@ impl Export {
         }
         // Small tables are most.
         let left = self.endpoints.len() - self.next_endpoint + table.groups();
-        let capacity = CHUNK_BYTES.min(2_048 + left * 32);
+        let capacity = self.lengths.chunk_bytes.min(2_048 + left * 32);
         let mut out = ChunkWriter::new(ring, self.chunks, &self.members, capacity);
         self.chunks += 1;
-        while out.len() < CHUNK_BYTES && !self.done {
+        while out.len() < self.lengths.chunk_bytes && !self.done {
             if let Some((place, key)) = self.endpoints.get(self.next_endpoint) {
                 self.next_endpoint += 1;
                 if let Some(endpoint) = table.endpoint(*key) {
@@ -313,8 +343,8 @@ impl Export {
     fn write_group(&mut self, table: &Table, out: &mut ChunkWriter) {
         let group = table.group(GroupKey(self.next_group));
         let members = group.map_or(&[][..], |group| &group.members);
-        let line =
-            &members[self.next_member..members.len().min(self.next_member + LINE_MEMBERS_MAX)];
+        let end = members.len().min(self.next_member + self.lengths.line_members);
+        let line = &members[self.next_member..end];
         let places: Vec<u32> =
             line.iter().filter_map(|member| self.places[member.place() as usize]).collect();
         if let Some(group) = group.filter(|_| !places.is_empty()) {

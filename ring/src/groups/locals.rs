@@ -10,6 +10,7 @@ use super::name::EndpointName;
 use super::{ENDPOINTS_PER_NODE_MAX, EndpointId, FILTERS_PER_ENDPOINT_MAX, OUTBOX_BYTES_MAX};
 use super::{MEMBERSHIPS_PER_NODE_MAX, TARGETS_MAX};
 use crate::layer::Publication;
+use crate::params::MESSAGE_BYTES_MAX;
 use crate::service::{Channel, Class, Service};
 
 /// Why a request of an endpoint is not taken.
@@ -36,6 +37,17 @@ pub enum RequestError {
     /// A message names no target, or more than [`TARGETS_MAX`].
     #[error("a message goes to one to {TARGETS_MAX} targets, not {0}; send several")]
     Targets(usize),
+    /// Longer than the ring's largest message.
+    #[error(
+        "the message has {bytes} bytes with its sender's and targets' names, the largest {most}; \
+         split it, or raise --message-size at every member"
+    )]
+    TooLong {
+        /// Of the whole.
+        bytes: usize,
+        /// The largest message.
+        most: usize,
+    },
     /// [`OUTBOX_BYTES_MAX`] wait for room on the ring, or for the tables of nodes that came.
     #[error("{OUTBOX_BYTES_MAX} bytes of requests wait; ask again when some have left")]
     Full,
@@ -84,8 +96,21 @@ impl Locals {
         Ok(local.has_joined)
     }
 
+    /// Detaches all; says whether the others may know any.
+    pub(super) fn detach_all(&mut self) -> bool {
+        let next = self.next;
+        let all = std::mem::take(self);
+        self.next = next;
+        all.attached.values().any(|local| local.has_joined)
+    }
+
     pub(super) fn is_attached(&self, endpoint: EndpointId) -> bool {
         self.attached.contains_key(&endpoint)
+    }
+
+    /// All of them, ascending.
+    pub(super) fn all(&self) -> impl Iterator<Item = EndpointId> + '_ {
+        self.attached.keys().copied()
     }
 
     /// How many are attached.
@@ -142,15 +167,36 @@ impl Locals {
 }
 
 /// What endpoints asked for, on its way to the ring.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     waiting: VecDeque<(Service, Bytes)>,
     bytes: usize,
+    message_bytes_max: usize,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), bytes: 0, message_bytes_max: MESSAGE_BYTES_MAX }
+    }
 }
 
 impl Outbox {
-    /// Whether there is room for so much more. A message of any size has room in an empty one.
+    /// The ring takes no longer messages.
+    pub(super) const fn limit(&mut self, message_bytes_max: usize) {
+        self.message_bytes_max = message_bytes_max;
+    }
+
+    /// Length of the longest message.
+    pub(super) const fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+
+    /// Whether there is room for so much more. A message that the ring takes has room in an empty
+    /// one.
     pub(super) fn check(&self, bytes: usize) -> Result<(), RequestError> {
+        if bytes > self.message_bytes_max {
+            return Err(RequestError::TooLong { bytes, most: self.message_bytes_max });
+        }
         let has_room =
             self.waiting.is_empty() || self.bytes.saturating_add(bytes) <= OUTBOX_BYTES_MAX;
         if has_room { Ok(()) } else { Err(RequestError::Full) }

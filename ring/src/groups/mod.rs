@@ -105,6 +105,9 @@
 //!
 //! # Configuration changes
 //!
+//! A node that leaves in good order says so before ([`Layer::handle_leave`]): its endpoints leave all
+//! groups ([`Cause::Leave`]).
+//!
 //! At a regular configuration, nodes that are not in it leave all groups ([`Cause::Partition`]). If nodes
 //! came, the configuration has several *parts*, of which each knows only its own nodes' endpoints.
 //! The lowest member of each part tells the part's table in agreed messages. Until all have been
@@ -143,11 +146,25 @@
 //! lowest of the part that they tell of. A chunk that cannot be read counts as refused, and the
 //! exchange waits for the next configuration: better no views than different ones.
 //!
+//! # The primary component
+//!
+//! With a policy, endpoints are told when their configuration becomes the primary component and when
+//! that is over ([`GroupEvent::Primary`]), and each view says what held when it was made
+//! ([`View::is_primary`]). Both are places in the one order: it becomes that by a message, and ends
+//! with the next transitional configuration. So it is equal where [`ViewId`]s are; those of a part alone
+//! are never of the primary component.
+//!
+//! # Names of views
+//!
 //! [`ViewId`]s tell parts apart: [`Scope::Part`] while a member knows its own part alone, and while a
 //! transitional configuration is in force, where others go on differently; else [`Scope::Whole`].
+//!
+//! [`Layer`]: crate::layer::Layer
+//! [`Layer::handle_leave`]: crate::layer::Layer::handle_leave
 
 mod exchange;
 mod filter;
+mod layer;
 mod locals;
 mod message;
 mod name;
@@ -165,10 +182,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::id::{Incarnation, NodeId, RingId};
-use crate::layer::{Layer, Letter, Publication, StreamEvent};
-use crate::service::{Channel, Class, Service};
-use crate::time::Time;
+use crate::id::{NodeId, RingId};
+use crate::service::Service;
 
 pub use filter::Filter;
 pub use locals::RequestError;
@@ -240,6 +255,12 @@ pub enum GroupEvent {
     /// A group has other members now. Told to its members, and to one that has just left at its own
     /// request: it hears no more of the group.
     View(View),
+    /// Told to all endpoints that are attached, when the configuration has become the primary
+    /// component, and when that is over. Never without a policy.
+    Primary {
+        /// Its ring; `None`: over.
+        ring: Option<RingId>,
+    },
 }
 
 /// Why a payload has no effect.
@@ -304,6 +325,10 @@ pub struct Counts {
 /// [`unsubscribe`](Self::unsubscribe), [`send`](Self::send). Outputs: [`poll_event`](Self::poll_event),
 /// to be drained after each input and before the publications, and [`Layer::poll_publish`], after
 /// inputs and requests.
+///
+/// [`Layer`]: crate::layer::Layer
+/// [`Layer::poll_publish`]: crate::layer::Layer::poll_publish
+/// [`Channel::GROUPS`]: crate::service::Channel::GROUPS
 #[derive(Debug)]
 pub struct Groups {
     me: NodeId,
@@ -315,6 +340,8 @@ pub struct Groups {
     /// A transitional configuration is in force: the one about to be installed, and its members.
     coming: Option<(RingId, Arc<[NodeId]>)>,
     exchange: Option<Exchange>,
+    /// The configuration in force, while it is known to be the primary component.
+    primary: Option<RingId>,
     steps: Steps,
     /// Views of the last step that nobody has taken yet.
     sweep: Option<Sweep>,
@@ -338,6 +365,7 @@ impl Default for Groups {
             kin: Arc::new([]),
             coming: None,
             exchange: None,
+            primary: None,
             steps: Steps::new(me),
             sweep: None,
             due: VecDeque::new(),
@@ -415,7 +443,7 @@ impl Groups {
     }
 
     /// An endpoint sends `payload` to `targets`, of whatever groups it is a member. Copies the payload
-    /// once, behind the targets; the whole must not be larger than the ring's largest message.
+    /// once, behind the targets; the whole must not be longer than the ring's largest message.
     pub fn send(
         &mut self,
         endpoint: EndpointId,
@@ -427,7 +455,7 @@ impl Groups {
         if targets.is_empty() || targets.len() > TARGETS_MAX {
             return Err(RequestError::Targets(targets.len()));
         }
-        self.outbox.check(payload.len())?;
+        self.outbox.check(wire::envelope_bytes(name.as_str(), targets) + payload.len())?;
         let payload = wire::message(name.as_str(), targets, payload);
         self.outbox.push(service, payload);
         Ok(())
@@ -444,6 +472,12 @@ impl Groups {
     pub fn is_settled(&self) -> bool {
         let is_told = self.ready.is_empty() && self.sweep.is_none() && self.due.is_empty();
         is_told && self.exchange.is_none() && self.outbox.is_empty() && self.in_flight == 0
+    }
+
+    /// The ring of the configuration in force, while it is known to be the primary component.
+    #[must_use]
+    pub const fn primary(&self) -> Option<RingId> {
+        self.primary
     }
 
     /// What happened so far.
@@ -508,62 +542,5 @@ impl Groups {
             made.push_back(addressed);
         }
         self.ready = made;
-    }
-}
-
-impl Layer for Groups {
-    fn handle_start(&mut self, _now: Time, me: NodeId, incarnation: Incarnation) {
-        self.me = me;
-        self.table = Table::new(me, incarnation);
-        self.kin = Arc::new([me]);
-        self.steps = Steps::new(me);
-    }
-
-    fn handle_event(&mut self, _now: Time, event: StreamEvent<'_>) {
-        match event {
-            StreamEvent::Configuration(configuration) => {
-                self.make_ready();
-                self.handle_configuration(configuration);
-            }
-            StreamEvent::Message(message) if message.channel == Channel::GROUPS => {
-                self.make_ready();
-                let is_own = message.id.sender == self.me;
-                self.in_flight = self.in_flight.saturating_sub(u64::from(is_own));
-                self.handle_message(message);
-            }
-            StreamEvent::Message(_) | StreamEvent::Primary { .. } => {}
-        }
-    }
-
-    /// Groups write no letters.
-    fn handle_letter(&mut self, _now: Time, _from: NodeId, _payload: &[u8]) {}
-
-    /// Groups have no timers.
-    fn handle_timeout(&mut self, _now: Time) {}
-
-    fn poll_publish(&mut self) -> Option<Publication> {
-        if self.exchange.is_some() {
-            // The table that is told is the one after the events before.
-            self.make_ready();
-        }
-        let publication = match &mut self.exchange {
-            Some(exchange) => {
-                let payload = exchange.poll_chunk(&self.table)?;
-                self.counts.chunks_told += 1;
-                let class = Class { service: Service::Agreed, channel: Channel::GROUPS };
-                Publication { class, payload }
-            }
-            None => self.outbox.pop()?,
-        };
-        self.in_flight += 1;
-        Some(publication)
-    }
-
-    fn poll_letter(&mut self) -> Option<Letter> {
-        None
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        None
     }
 }

@@ -28,10 +28,24 @@ pub(super) enum Due {
 }
 
 impl Groups {
+    /// The configuration in force is the primary component now, or no configuration is any more. All
+    /// that follows was told before.
+    pub(super) fn handle_primary(&mut self, primary: Option<RingId>) {
+        if self.primary == primary {
+            return;
+        }
+        self.primary = primary;
+        let to: Vec<EndpointId> = self.locals.all().collect();
+        if !to.is_empty() {
+            self.ready.push_back(Addressed { to, event: GroupEvent::Primary { ring: primary } });
+        }
+    }
+
     /// A configuration change. See the module's documentation for what follows from it.
     pub(super) fn handle_configuration(&mut self, configuration: &Configuration) {
         match configuration.kind {
             ConfigurationKind::Transitional => {
+                self.handle_primary(None);
                 if let (None, Some(lowest)) = (&self.exchange, configuration.members.first()) {
                     self.due.push_back(Due::Enter(configuration.ring, Scope::Part(*lowest)));
                 }
@@ -146,7 +160,7 @@ impl Groups {
             Due::Depart(..) => {}
             Due::Tell => {
                 if let Some(exchange) = &mut self.exchange {
-                    exchange.tell(&self.table);
+                    exchange.tell(&self.table, self.outbox.message_bytes_max());
                 }
             }
             Due::Merge(parts) => {
@@ -184,6 +198,7 @@ impl Groups {
                 let cause = if crashed { Cause::Crash } else { Cause::Leave };
                 (cause, self.table.remove_endpoint(node, number))
             }
+            Content::Away => (Cause::Leave, self.table.remove_endpoints_of(node)),
             // The first is done above, the second never held.
             Content::Message(_) | Content::Chunk(_) => return,
         };
@@ -193,7 +208,10 @@ impl Groups {
     fn sweep(&mut self, cause: Cause, changed: Changed) {
         debug_assert!(self.sweep.is_none(), "a step waits for the views of the one before");
         let id = self.steps.next();
-        self.sweep = Some(Sweep::new(&self.table, id, cause, changed));
+        // A part's views are the same among those of the part who learn of it in the transitional
+        // configuration, where there is no primary component any more.
+        let is_primary = self.primary.is_some() && id.scope == Scope::Whole;
+        self.sweep = Some(Sweep::new(&self.table, id, is_primary, cause, changed));
     }
 
     /// Gives a message to those here whom it is for, once to each.

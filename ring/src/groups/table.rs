@@ -224,6 +224,12 @@ impl Table {
         self.remove_endpoints(endpoint.into_iter().collect())
     }
 
+    /// All endpoints of a node leave all their groups.
+    pub(super) fn remove_endpoints_of(&mut self, node: NodeId) -> Changed {
+        let endpoints = self.endpoints_of(node).collect();
+        self.remove_endpoints(endpoints)
+    }
+
     /// All endpoints of some nodes leave all their groups; the nodes are known no more.
     pub(super) fn remove_nodes(&mut self, nodes: &[NodeId]) -> Changed {
         let endpoints = nodes.iter().flat_map(|node| self.endpoints_of(*node)).collect();

@@ -7,8 +7,11 @@ use super::wire::{ChunkWriter, Content, parse};
 use super::*;
 use crate::configuration::{Configuration, ConfigurationKind};
 use crate::delivery::Message;
-use crate::id::{Epoch, MessageId};
+use crate::id::{Epoch, Incarnation, MessageId};
+use crate::layer::{Layer, Publication, StreamEvent};
 use crate::seq::{Ordinal, Seq};
+use crate::service::Channel;
+use crate::time::Time;
 
 /// A member and a ring that delivers at once what the test has it order.
 struct Member {
@@ -121,7 +124,7 @@ impl Member {
     fn views(&mut self) -> Vec<(Vec<u32>, Cause, String, String)> {
         let views = self.told().into_iter().filter_map(|addressed| match addressed.event {
             GroupEvent::View(view) => Some((addressed.to, view)),
-            GroupEvent::Message(_) => None,
+            GroupEvent::Message(_) | GroupEvent::Primary { .. } => None,
         });
         views
             .map(|(to, view)| {
@@ -226,6 +229,104 @@ fn requests_are_refused_with_a_reason() {
     assert_eq!(it.groups.subscribe(again, ">".parse().unwrap()), Err(RequestError::Filters));
     it.turn();
     assert!(it.groups.contents().is_empty());
+}
+
+/// A message is as long as the ring takes it, names and all, or it is refused at once.
+#[test]
+fn too_long_is_refused_with_cause_and_fix() {
+    let mut it = Member::new(1);
+    it.groups.handle_limit(100);
+    let a = it.attach("abc");
+    let targets = [group("group"), Target::Private(name(1, "abc"))];
+    let around = wire::message("abc", &targets, b"").len();
+    assert_eq!(around, wire::envelope_bytes("abc", &targets));
+    it.groups.send(a, &targets, Service::Agreed, &vec![7; 100 - around]).unwrap();
+    assert_eq!(it.groups.poll_publish().unwrap().payload.len(), 100);
+    let error = it.groups.send(a, &targets, Service::Agreed, &vec![7; 101 - around]).unwrap_err();
+    assert_eq!(error, RequestError::TooLong { bytes: 101, most: 100 });
+    let text = error.to_string();
+    assert!(text.contains("101") && text.contains("split it"), "{text}");
+    let long: GroupName = "g".repeat(NAME_BYTES_MAX).parse().unwrap();
+    assert!(matches!(it.groups.join(a, &long), Err(RequestError::TooLong { .. })));
+    assert!(it.groups.poll_publish().is_none());
+}
+
+/// Who leaves in good order has all its endpoints leave, by one message, before it goes.
+#[test]
+fn last_words_are_one_message() {
+    let (mut one, mut two) = (Member::new(1), Member::new(2));
+    for (number, endpoint) in [(0, "b"), (1, "c")] {
+        two.attach(endpoint);
+        two.join(EndpointId(number), "g");
+    }
+    two.join(EndpointId(0), "h");
+    let a = one.attach("a");
+    one.join(a, "g");
+    one.turn();
+    two.turn();
+    let of_one = chunks(&mut one, 5, &[1], &[1, 2]);
+    let of_two = chunks(&mut two, 5, &[2], &[1, 2]);
+    // Its last words wait for the tables.
+    two.groups.handle_leave(Time::ZERO);
+    assert!(two.groups.poll_publish().is_none() && !two.groups.may_leave());
+    for (sender, payload) in of_one.iter().map(|it| (1, it)).chain(of_two.iter().map(|it| (2, it)))
+    {
+        one.deliver(sender, Service::Agreed, payload.clone());
+        two.deliver(sender, Service::Agreed, payload.clone());
+    }
+    one.told();
+    two.told();
+    let last = two.groups.poll_publish().unwrap();
+    assert!(two.groups.may_leave() && two.groups.poll_publish().is_none());
+    two.deliver(2, last.class.service, last.payload.clone());
+    one.deliver(2, last.class.service, last.payload);
+    assert!(two.told().is_empty() && two.groups.is_settled());
+    let told = one.told();
+    let [Addressed { event: GroupEvent::View(view), .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((view.cause, &view.left), (Cause::Leave, &names(&["b@2", "c@2"])));
+    one.change(9, &[1], &[1]);
+    assert_eq!((one.told(), one.groups.groups()), (vec![], 1), "nothing is left to part");
+    // Who is in no group has nothing to say.
+    let mut three = Member::new(3);
+    three.attach("d");
+    three.groups.handle_leave(Time::ZERO);
+    assert!(three.groups.may_leave() && three.groups.poll_publish().is_none());
+    assert_eq!(three.groups.endpoints(), 0);
+}
+
+/// Views say whether they are of the primary component, as it was when they were made.
+#[test]
+fn endpoints_know_of_the_primary_component() {
+    let mut it = Member::new(1);
+    let a = it.attach("a");
+    it.join(a, "g");
+    it.turn();
+    let primary = |it: &mut Member| {
+        let ring = it.ring;
+        it.groups.handle_event(Time::ZERO, StreamEvent::Primary { ring });
+        it.listen();
+        ring
+    };
+    let ring = primary(&mut it);
+    let event = GroupEvent::Primary { ring: Some(ring) };
+    let told = it.told();
+    assert_eq!(told[1], Addressed { to: vec![a], event });
+    let GroupEvent::View(before) = &told[0].event else { panic!("{told:?}") };
+    assert!(!before.is_primary);
+    // A view that nobody has taken when the primary component ends is still of it.
+    it.join(a, "h");
+    let payload = it.groups.poll_publish().unwrap().payload;
+    let message = it.message(1, payload);
+    it.groups.handle_event(Time::ZERO, StreamEvent::Message(message.as_ref()));
+    it.change(5, &[1], &[1]);
+    let told = it.told();
+    let GroupEvent::View(view) = &told[0].event else { panic!("{told:?}") };
+    assert!(view.is_primary);
+    assert_eq!(told[1].event, GroupEvent::Primary { ring: None });
+    assert_eq!((told.len(), it.groups.primary()), (2, None));
+    it.change(6, &[1], &[1]);
+    assert!(it.told().is_empty(), "over once");
+    assert_eq!(primary(&mut it), it.groups.primary().unwrap());
 }
 
 /// The chunks with which `teller`, of a part with `kin`, tells its table for a configuration.
@@ -450,6 +551,26 @@ fn large_tables_are_told_in_chunks() {
     assert_eq!((two.groups.groups(), two.groups.table.memberships(NodeId(1))), (1, 0));
 }
 
+/// Where the ring's largest message is a small one, so are the chunks.
+#[test]
+fn chunks_are_no_longer_than_the_ring_takes() {
+    for most in [600, 4 << 10, 20 << 10] {
+        let (mut one, mut two) = (Member::new(1), Member::new(2));
+        one.groups.handle_limit(most);
+        let long = "n".repeat(NAME_BYTES_MAX - 4);
+        for number in 0..3_000_u32 {
+            let join = wire::join(number, &format!("{long}{number}"), "everybody");
+            one.deliver(1, Service::Agreed, join);
+        }
+        let of_one = chunks(&mut one, 5, &[1], &[1, 2]);
+        let of_two = chunks(&mut two, 5, &[2], &[1, 2]);
+        assert!(of_one.len() > 10 && of_one.iter().all(|it| it.len() <= most), "{most}");
+        of_one.into_iter().for_each(|it| two.deliver(1, Service::Agreed, it));
+        of_two.into_iter().for_each(|it| two.deliver(2, Service::Agreed, it));
+        assert_eq!(one.groups.contents(), two.groups.contents());
+    }
+}
+
 /// Events that nobody took are made before the next input changes the table.
 #[test]
 fn views_that_wait_are_of_their_time() {
@@ -471,7 +592,7 @@ fn views_that_wait_are_of_their_time() {
     assert_eq!(told(false), told(true));
     let sizes = told(false).into_iter().map(|it| match it.event {
         GroupEvent::View(view) => view.members.len(),
-        GroupEvent::Message(_) => 0,
+        GroupEvent::Message(_) | GroupEvent::Primary { .. } => 0,
     });
     assert!(sizes.eq(1..=4));
 }
@@ -488,6 +609,7 @@ fn payloads() -> Vec<Bytes> {
         wire::gone(5, true),
         wire::message("a", &[group("g"), Target::Private(name(2, "b"))], b"payload"),
         chunk.finish(true),
+        wire::away(),
     ]
 }
 
@@ -498,6 +620,7 @@ fn what_is_written_is_read() {
     assert_eq!(read[0], Content::Join { number: 1, endpoint: "a", group: "g" });
     assert_eq!(read[1], Content::Leave { number: 70_000, group: "g.é" });
     assert_eq!(read[2], Content::Gone { number: 5, crashed: true });
+    assert_eq!(read[5], Content::Away);
     let Content::Message(envelope) = read[3] else { panic!() };
     assert_eq!((envelope.from, envelope.payload_bytes), ("a", 7));
     let Content::Chunk(chunk) = read[4] else { panic!() };

@@ -45,11 +45,11 @@ impl fmt::Display for ViewId {
 pub enum Cause {
     /// An endpoint joined.
     Join,
-    /// An endpoint left, or was detached.
+    /// An endpoint left, or was detached, or its node left in good order.
     Leave,
     /// An endpoint's client died, or its node did and is back in a new life.
     Crash,
-    /// Nodes are out of reach. They may have crashed; nobody can tell.
+    /// Nodes are out of reach. They may have crashed, or left without a word; nobody can tell.
     Partition,
     /// Nodes came together.
     Merge,
@@ -76,6 +76,10 @@ pub struct View {
     pub left: Vec<PrivateName>,
     /// Why.
     pub cause: Cause,
+    /// The view is one of all members, and their configuration was known to be the primary component
+    /// when it was made; equal wherever `id` is. What becomes of that is told by
+    /// [`GroupEvent::Primary`]. Never without a policy.
+    pub is_primary: bool,
 }
 
 impl View {
@@ -112,6 +116,7 @@ impl Steps {
 #[derive(Debug)]
 pub(super) struct Sweep {
     id: ViewId,
+    is_primary: bool,
     cause: Cause,
     changed: Changed,
     /// Where the pairs of each group begin and end, the last group by name first.
@@ -119,7 +124,13 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    pub(super) fn new(table: &Table, id: ViewId, cause: Cause, changed: Changed) -> Self {
+    pub(super) fn new(
+        table: &Table,
+        id: ViewId,
+        is_primary: bool,
+        cause: Cause,
+        changed: Changed,
+    ) -> Self {
         let mut runs = Vec::new();
         let mut first = 0;
         for pairs in changed.pairs.chunk_by(|a, b| a.0 == b.0) {
@@ -132,7 +143,7 @@ impl Sweep {
         };
         // The same order everywhere, whatever the tables call the groups.
         runs.sort_unstable_by(|a, b| name(b).cmp(&name(a)));
-        Self { id, cause, changed, runs }
+        Self { id, is_primary, cause, changed, runs }
     }
 
     /// The next view. With the last, what went is forgotten.
@@ -175,10 +186,10 @@ impl Sweep {
         let changed = sorted(&mut pairs.iter().map(|pair| pair.1));
         let (joined, left) =
             if self.cause.is_arrival() { (changed, Vec::new()) } else { (Vec::new(), changed) };
-        let (group, id, cause) = (name.clone(), self.id, self.cause);
+        let (group, id, cause, is_primary) = (name.clone(), self.id, self.cause, self.is_primary);
         Some(Addressed {
             to,
-            event: GroupEvent::View(View { group, id, members, joined, left, cause }),
+            event: GroupEvent::View(View { group, id, members, joined, left, cause, is_primary }),
         })
     }
 }

@@ -7,6 +7,7 @@
 //! join     1 1  number:u32 endpoint:name group:name
 //! leave    1 2  number:u32 group:name
 //! gone     1 3  number:u32 crashed:u8
+//! away     1 6
 //! message  1 4  endpoint:name targets:u8 target… payload
 //!               target: 0 group:name | 1 node:u32 endpoint:name
 //! chunk    1 5  ring:u64,u32 index:u32 last:u8 [in chunk 0: members:u8 (node:u32 life:u64)…] record…
@@ -40,6 +41,7 @@ enum Kind {
     Gone,
     Message,
     Chunk,
+    Away,
 }
 
 const GROUP: u8 = 0;
@@ -56,6 +58,8 @@ pub(super) enum Content<'a> {
     Leave { number: u32, group: &'a str },
     /// The sender's endpoint `number` is no more; its client died rather than said so.
     Gone { number: u32, crashed: bool },
+    /// The sender leaves: all its endpoints are no more.
+    Away,
     /// To groups and endpoints.
     Message(Envelope<'a>),
     /// Of the table of the sender's part.
@@ -126,6 +130,7 @@ pub(super) fn parse(payload: &[u8]) -> Result<Content<'_>, Refusal> {
         kind if kind == Kind::Gone as u8 => {
             Content::Gone { number: u32(from)?, crashed: flag(from)? }
         }
+        kind if kind == Kind::Away as u8 => Content::Away,
         kind if kind == Kind::Message as u8 => return envelope(from).map(Content::Message),
         kind if kind == Kind::Chunk as u8 => return chunk(from).map(Content::Chunk),
         _ => return Err(Refusal::Kind),
@@ -340,11 +345,24 @@ pub(super) fn gone(number: u32, crashed: bool) -> Bytes {
     out.into()
 }
 
+/// Writes [`Content::Away`].
+pub(super) fn away() -> Bytes {
+    begin(Kind::Away, 0).into()
+}
+
+/// Length of what [`message`] writes around a payload, in bytes.
+pub(super) fn envelope_bytes(from: &str, targets: &[Target]) -> usize {
+    let of_target = |target: &Target| match target {
+        Target::Group(_) => 2 + target.name().len(),
+        Target::Private(_) => 6 + target.name().len(),
+    };
+    4 + from.len() + targets.iter().map(of_target).sum::<usize>()
+}
+
 /// Writes [`Content::Message`], to 1 to [`TARGETS_MAX`] targets.
 pub(super) fn message(from: &str, targets: &[Target], payload: &[u8]) -> Bytes {
     debug_assert!((1..=TARGETS_MAX).contains(&targets.len()), "the caller has counted");
-    let named: usize = targets.iter().map(|target| 6 + target.name().len()).sum();
-    let mut out = begin(Kind::Message, 2 + from.len() + named + payload.len());
+    let mut out = begin(Kind::Message, envelope_bytes(from, targets) - 2 + payload.len());
     put_name(&mut out, from);
     out.put_u8(u8::try_from(targets.len()).unwrap_or(0));
     for target in targets {

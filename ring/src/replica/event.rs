@@ -12,7 +12,7 @@ pub enum Standing {
     /// Holds the state; commands are applied.
     Synced,
     /// Holds the state; commands are not applied, since too few hold it (or this member's word that it
-    /// does is under way).
+    /// does is under way), or since the configuration is not the primary component, where it must be.
     Waiting,
     /// Gets the state.
     Joining {

@@ -118,10 +118,18 @@
 //! A request is applied once though it is ordered again: the state has, for each member, the number of
 //! its next request (`sessions`).
 //!
+//! # In the primary component
+//!
+//! [`Progress::Primary`] asks of holders and synced members the quorum of the primary's policy instead of
+//! n/2, any two of which share a member; so the proof is the same. Entries have their places as before,
+//! from the decision on, since that must not depend on where in the order somebody was cut off. They are
+//! applied only from the confirmation on, which is a place in the order of the regular configuration, too;
+//! what it never reaches stays in the tail, as what comes in a transitional configuration does.
+//!
 //! # Where another rule of progress goes in
 //!
-//! [`Progress`] answers four questions: which log is newest, who may begin one, whether a configuration
-//! may go on with these holders, whether enough are synced. A primary component service answers the last two.
+//! [`Progress`] answers five questions: which log is newest, who may begin one, whether a configuration
+//! may go on with these holders, whether enough are synced, whether it must be the primary component.
 
 mod checkpoint;
 mod decide;

@@ -40,6 +40,8 @@ pub struct Replica<M: StateMachine> {
     pub(super) ring: RingId,
     pub(super) members: Arc<[NodeId]>,
     pub(super) kind: ConfigurationKind,
+    /// The configuration in force is confirmed to be the primary component.
+    pub(super) is_primary: bool,
     pub(super) phase: Phase,
     pub(super) role: Role,
     pub(super) requests: Requests,
@@ -122,6 +124,7 @@ impl<M: StateMachine> Replica<M> {
             ring: RingId::default(),
             members: Arc::new([]),
             kind: ConfigurationKind::Regular,
+            is_primary: false,
             phase: Phase::Deciding(BTreeMap::new()),
             role: Role::Idle,
             requests: Requests::new(),
@@ -164,7 +167,7 @@ impl<M: StateMachine> Replica<M> {
         };
         match &self.role {
             _ if self.kind == ConfigurationKind::Transitional => Standing::Changing,
-            Role::Holder if decided.is_active && decided.synced.contains(&self.me) => {
+            Role::Holder if self.may_apply() && decided.synced.contains(&self.me) => {
                 Standing::Synced
             }
             Role::Holder => Standing::Waiting,
@@ -177,6 +180,13 @@ impl<M: StateMachine> Replica<M> {
             }
             Role::Joining(Joining { pull: Pull::Failed, .. }) | Role::Idle => Standing::Blocked,
         }
+    }
+
+    /// What has a place in the log may be applied: enough hold it, and the configuration is known to
+    /// be one in which that may be.
+    pub(super) const fn may_apply(&self) -> bool {
+        let is_active = matches!(&self.phase, Phase::Decided(decided) if decided.is_active);
+        is_active && (self.is_primary || !self.options.progress.needs_primary())
     }
 
     /// What was counted.
@@ -275,7 +285,8 @@ impl<M: StateMachine> Layer for Replica<M> {
             StreamEvent::Message(message) if message.channel == Channel::REPLICA => {
                 self.handle_message(now, message);
             }
-            StreamEvent::Message(_) | StreamEvent::Primary { .. } => {}
+            StreamEvent::Message(_) => {}
+            StreamEvent::Primary { ring } => self.handle_primary(ring),
         }
         self.tell_standing();
     }

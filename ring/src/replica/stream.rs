@@ -14,12 +14,13 @@ use super::replica::{Decided, Joining, Phase, Pull, Replica, Role};
 use super::state::{Applied, Effect};
 use crate::configuration::{Configuration, ConfigurationKind};
 use crate::delivery::MessageRef;
-use crate::id::NodeId;
+use crate::id::{NodeId, RingId};
 use crate::time::Time;
 
 impl<M: StateMachine> Replica<M> {
     pub(super) fn handle_configuration(&mut self, configuration: &Configuration) {
         self.kind = configuration.kind;
+        self.is_primary = false;
         if configuration.kind == ConfigurationKind::Transitional {
             return;
         }
@@ -40,6 +41,13 @@ impl<M: StateMachine> Replica<M> {
         let kept = self.store.instants();
         self.retract();
         self.announce(Ordered::Status(Status { ring, held, fetching, kept }));
+    }
+
+    /// The configuration in force is the primary component: a place in the order, the same for all
+    /// that stay in the regular configuration.
+    pub(super) fn handle_primary(&mut self, ring: RingId) {
+        self.is_primary = ring == self.ring && self.kind == ConfigurationKind::Regular;
+        self.commit();
     }
 
     pub(super) fn handle_message(&mut self, now: Time, message: MessageRef<'_>) {
@@ -99,7 +107,7 @@ impl<M: StateMachine> Replica<M> {
                 // installed it. Delivered in the transitional one, this decision is a guess about
                 // others that the next status tells of.
                 if self.kind == ConfigurationKind::Regular {
-                    self.apply_to(if is_active { u64::MAX } else { floor });
+                    self.apply_to(if self.may_apply() { u64::MAX } else { floor });
                     self.checkpoint(Instant { ring: self.ring, index: start.index });
                 }
             }
@@ -240,11 +248,10 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// Applies what may be applied. In a regular configuration whose decision was delivered in it, where
-    /// enough hold the state: whatever is delivered there is held by all of them, so every later part
+    /// enough hold the state (and that is the primary component, if it must be): whatever is delivered there is held by all of them, so every later part
     /// that may go on has it. In a transitional configuration, never.
     pub(super) fn commit(&mut self) {
-        let is_active = matches!(&self.phase, Phase::Decided(decided) if decided.is_active);
-        if !is_active
+        if !self.may_apply()
             || !matches!(self.role, Role::Holder)
             || self.kind == ConfigurationKind::Transitional
         {

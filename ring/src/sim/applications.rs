@@ -37,12 +37,15 @@ use super::god::Violated;
 use super::rng::{Random, Stream};
 use super::run::{Outcome, Scenario, play_in};
 use super::schedule::{Demands, Schedule};
+use super::votes::Primacy;
 use super::world::{Happening, World};
 use crate::cycle::Command;
 use crate::delivery::{Assembler, Delivery};
 use crate::id::{Incarnation, NodeId};
 use crate::layer::{Layer, Letter, Publication, StreamEvent};
 use crate::packing::Messages;
+use crate::primary::Policy;
+use crate::roster::Member;
 use crate::time::Time;
 
 /// Simulated applications keep time no finer, or one that is always late would stop the world.
@@ -86,7 +89,25 @@ pub fn run_applications<A: Application + 'static>(
     scenario: &Scenario,
     make: impl FnMut(NodeId) -> A + 'static,
 ) -> Ran<A> {
+    play_applications(Schedule::draw(scenario), make)
+}
+
+/// [`run_applications`] with this policy for the primary component instead of a drawn one: for
+/// applications that have to know it. Hosts are called 1, 2, ….
+pub fn run_applications_under<A: Application + 'static>(
+    scenario: &Scenario,
+    policy: &Policy,
+    make: impl FnMut(NodeId) -> A + 'static,
+) -> Ran<A> {
     let mut schedule = Schedule::draw(scenario);
+    schedule.primacy = Primacy::of(policy);
+    play_applications(schedule, make)
+}
+
+fn play_applications<A: Application + 'static>(
+    mut schedule: Schedule,
+    make: impl FnMut(NodeId) -> A + 'static,
+) -> Ran<A> {
     // What applications do by themselves is no idle cluster.
     schedule.demands = Demands::None;
     let mut world = schedule.world();
@@ -132,7 +153,8 @@ impl<A> Life<A> {
 
 /// The applications as the world sees them, by the place of their host.
 pub(super) trait Hosted {
-    fn start(&mut self, node: usize, now: Time, id: NodeId, incarnation: Incarnation);
+    fn start(&mut self, node: usize, now: Time, member: &Member, message_bytes_max: usize);
+    fn leave(&mut self, node: usize, now: Time);
     fn stop(&mut self, node: usize);
     fn act(&mut self, node: usize, now: Time);
     fn is_settled(&self, node: usize) -> bool;
@@ -151,13 +173,21 @@ impl<A: Application, F: FnMut(NodeId) -> A> House<A, F> {
 }
 
 impl<A: Application, F: FnMut(NodeId) -> A> Hosted for Rc<RefCell<House<A, F>>> {
-    fn start(&mut self, node: usize, now: Time, id: NodeId, incarnation: Incarnation) {
+    fn start(&mut self, node: usize, now: Time, member: &Member, message_bytes_max: usize) {
         let House { make, hosts, .. } = &mut *self.borrow_mut();
+        let Member { id, incarnation, .. } = *member;
         let mut application = make(id);
+        application.handle_limit(message_bytes_max);
         application.handle_start(now, id, incarnation);
         let lived = Lived { node: id, incarnation, application, ended: true };
         let assembler = Assembler::new(usize::MAX);
         hosts[node].life = Some(Life { lived, assembler });
+    }
+
+    fn leave(&mut self, node: usize, now: Time) {
+        if let Some(application) = self.borrow_mut().application(node) {
+            application.handle_leave(now);
+        }
     }
 
     fn stop(&mut self, node: usize) {
@@ -235,8 +265,16 @@ impl World {
         let Some(Applications(hosted)) = &mut self.applications else { return };
         if let Some(life) = &self.nodes[node].life {
             let member = life.identity.member;
-            hosted.start(node, self.now, member.id, member.incarnation);
+            hosted.start(node, self.now, &member, self.params.message_bytes);
         }
+    }
+
+    /// Lets the application at `node` say its last words: what it cannot publish now it does not.
+    pub(super) fn take_leave(&mut self, node: usize) -> Result<(), Violated> {
+        let now = self.now;
+        let Some(Applications(hosted)) = &mut self.applications else { return Ok(()) };
+        hosted.leave(node, now);
+        self.listen(node)
     }
 
     pub(super) fn stop_application(&mut self, node: usize) {

@@ -28,6 +28,7 @@ mod stats;
 mod strike;
 mod traffic;
 mod units;
+mod used;
 mod views;
 mod votes;
 mod workload;
@@ -40,7 +41,7 @@ mod calm_tests;
 #[cfg(test)]
 mod scenario_tests;
 
-pub use applications::{Application, Lived, Ran, run_applications};
+pub use applications::{Application, Lived, Ran, run_applications, run_applications_under};
 pub use log::Line;
 pub use plan::Profile;
 pub use run::{Failure, Outcome, Scenario, play, play_aloud, run};
@@ -48,3 +49,4 @@ pub use schedule::Schedule;
 pub use shrink::shrink;
 pub use soak::{Soak, Soaked, soak};
 pub use stats::Stats;
+pub use used::{Used, User};

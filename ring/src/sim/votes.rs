@@ -1,5 +1,6 @@
 //! Who may be the primary component in a simulated cluster, and the disks that remember votes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -66,6 +67,20 @@ impl Primacy {
             _ => Admits::Dynamic(initial),
         };
         Some(Self { policy, filtered: rng.chance(0.6) })
+    }
+
+    /// This policy, with no filters; `None` for none.
+    pub(super) fn of(policy: &Policy) -> Option<Self> {
+        let ids = |nodes: &BTreeSet<NodeId>| nodes.iter().map(|node| node.0).collect();
+        let policy = match policy {
+            Policy::None => return None,
+            Policy::Majority(of) => Admits::Majority(ids(of)),
+            Policy::Weighted(weights) => {
+                Admits::Weighted(weights.iter().map(|(node, weight)| (node.0, *weight)).collect())
+            }
+            Policy::Dynamic { initial } => Admits::Dynamic(ids(initial)),
+        };
+        Some(Self { policy, filtered: false })
     }
 
     pub(super) fn policy(&self) -> Policy {

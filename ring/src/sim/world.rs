@@ -331,6 +331,8 @@ impl World {
         if life.leaving {
             return Ok(());
         }
+        self.take_leave(node)?;
+        let Some(life) = &mut self.nodes[node].life else { return Ok(()) };
         life.leaving = true;
         life.data_side.commands.push_back(Command::Leave);
         self.run_data(node)

@@ -36,6 +36,7 @@
 //! can have been between it and this one without one of them in it, and none of them was. Else all that come are new.
 //! A process is named by its member and the ring it came with, so a name never comes back.
 
+mod layer;
 mod standing;
 
 #[cfg(test)]
@@ -115,7 +116,7 @@ struct Undecided {
     held_bytes: usize,
 }
 
-/// The filter at one member, on its event stream.
+/// The filter at one member, on its event stream; a [`Layer`](crate::layer::Layer) there, too.
 ///
 /// Getters: [`Filter::may_publish`], [`Filter::view`]. Inputs: `handle_*`, in the order of the
 /// stream. Outputs: `poll_*`, to be drained after each input.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roundel_ring::id::{NodeId, RingId};
+use roundel_ring::primary::Policy;
 use roundel_ring::replica::lock::{Fence, LockCommand, LockOutput, Locks};
 use roundel_ring::replica::map::{Map, MapCommand};
 use roundel_ring::replica::{Context, Options, Progress, StateMachine};
@@ -175,6 +176,7 @@ fn run<M: Machine>(
     }
     let ballast = [0, 3_000, 30_000, 150_000][usize::try_from(seed / 5 % 4).unwrap()];
     let mut cluster = Cluster::new(seed, nodes, options, make, ballast);
+    cluster.late_words = !seed.is_multiple_of(4);
     cluster.lossy = [0, 5, 20][usize::try_from(seed / 20 % 3).unwrap()];
     if seed.is_multiple_of(2) {
         let all = cluster.nodes.clone();
@@ -192,6 +194,14 @@ fn run<M: Machine>(
 
 fn majority(nodes: u32) -> Progress {
     Progress::Majority((1..=nodes).map(NodeId).collect())
+}
+
+fn primary(nodes: u32) -> Progress {
+    let of = (1..=nodes).map(NodeId);
+    Progress::Primary(match nodes {
+        3 => Policy::Weighted(of.map(|node| (node, if node.0 == 3 { 2 } else { 1 })).collect()),
+        _ => Policy::Majority(of.collect()),
+    })
 }
 
 fn seeds() -> std::ops::Range<u64> {
@@ -214,6 +224,7 @@ fn all_seeds(mut one: impl FnMut(u64) -> Tally) {
         sum.installations += tally.installations;
         sum.partial += tally.partial;
         sum.again += tally.again;
+        assert_eq!((tally.refused, tally.too_long), (0, 0), "seed {seed}");
     }
     println!("seeds {:?}: {sum:?}", seeds());
     if seeds().count() >= 100 {
@@ -273,6 +284,11 @@ fn a_lock_has_one_holder_and_tokens_ascend() {
         }
         cluster.tally
     });
+}
+
+#[test]
+fn in_the_primary_component_a_map_is_one_map() {
+    all_seeds(|seed| run(seed, primary, Map::default, map_command).tally);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Situations made on purpose.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use roundel_ring::configuration::ConfigurationKind;
 use roundel_ring::delivery::Message;
 use roundel_ring::id::{Epoch, MessageId, NodeId, RingId};
 use roundel_ring::layer::{Layer, StreamEvent};
-use roundel_ring::replica::map::{Map, MapCommand};
-use roundel_ring::replica::{Options, Progress, Standing};
+use roundel_ring::primary::Policy;
+use roundel_ring::replica::map::{Map, MapCommand, MapOutput};
+use roundel_ring::replica::{Context, Options, Progress, RestoreError, Standing, StateMachine};
 use roundel_ring::seq::Ordinal;
 use roundel_ring::service::{Channel, Service};
 
@@ -120,6 +122,160 @@ fn a_joiner_that_cannot_keep_up_gets_another_instant() {
     assert!(cluster.hosts[&NodeId(1)].replica.counters().checkpoints > 1);
     cluster.quiesce();
     cluster.heal();
+}
+
+/// What is delivered in a transitional configuration waits, within a bound; beyond it a member forgets
+/// its state, as by a crash, and gets it again.
+#[test]
+fn who_has_to_keep_too_much_forgets_and_gets_it_again() {
+    let mut cluster = cluster(3, 10_000, |options| options.tail_bytes_max = 2_000);
+    cluster.forgotten_max = 1;
+    for count in 0..40 {
+        assert!(cluster.submit(NodeId(1), put(count)) && cluster.evs.originate(NodeId(1)));
+    }
+    for node in ids(&[2, 3]) {
+        while cluster.evs.receive(&mut Dice::new(1), node, 1) {}
+    }
+    // 1 and 2 deliver them where they were sent; 3 is cut off before.
+    for node in ids(&[1, 2]) {
+        cluster.deliver(node, usize::MAX);
+    }
+    cluster.install_all(&ids(&[3]));
+    assert_eq!(cluster.hosts[&NodeId(3)].replica.counters().forgotten, 1);
+    assert_eq!(cluster.hosts[&NodeId(3)].replica.applied_index(), 0);
+    assert_eq!(cluster.hosts[&NodeId(3)].replica.machine().machine, Map::default());
+    cluster.install_all(&ids(&[1, 2]));
+    settle(&mut cluster);
+    assert_eq!(cluster.tally.answered, 40);
+    cluster.heal();
+    assert_eq!(cluster.tally.restored, 1);
+}
+
+/// A checkpoint that the machine does not take leaves it in its first state, until the next
+/// configuration.
+#[test]
+fn a_checkpoint_that_is_not_taken_is_tried_again() {
+    thread_local! {
+        static REFUSES: Cell<bool> = const { Cell::new(false) };
+    }
+    /// A map that sometimes takes no snapshot but that of an empty one.
+    #[derive(Clone, PartialEq, Debug, Default)]
+    struct Picky(Map);
+    impl StateMachine for Picky {
+        type Output = MapOutput;
+        fn apply(&mut self, context: &Context<'_>, command: &[u8]) -> MapOutput {
+            self.0.apply(context, command)
+        }
+        fn snapshot(&self, out: &mut Vec<u8>) {
+            self.0.snapshot(out);
+        }
+        fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
+            self.0.restore(snapshot)?;
+            let refuses = REFUSES.get() && !snapshot.is_empty();
+            if refuses { Err(RestoreError { cause: "it is picky" }) } else { Ok(()) }
+        }
+    }
+    let options = Options::new(Progress::Majority(ids(&[1, 2, 3]).into_iter().collect()));
+    let mut cluster = Cluster::new(1, 3, options, Picky::default, 10_000);
+    cluster.heal();
+    assert!(cluster.submit(NodeId(1), put(1)));
+    cluster.quiesce();
+    cluster.crash(NodeId(3));
+    cluster.start(NodeId(3));
+    REFUSES.set(true);
+    cluster.install_all(&ids(&[1, 2, 3]));
+    while cluster.settle_rings() || cluster.carry_letter() {}
+    assert_eq!((cluster.tally.refused, cluster.tally.restored), (1, 0));
+    assert_eq!(cluster.standing(NodeId(3)), Standing::Blocked);
+    let machine = cluster.hosts[&NodeId(3)].replica.machine();
+    assert_eq!((&machine.machine, machine.digest), (&Picky::default(), 0), "its first state");
+    assert!(cluster.submit(NodeId(2), put(2)), "the others go on");
+    while cluster.settle_rings() || cluster.carry_letter() {}
+    assert_eq!(cluster.tally.answered, 2);
+    REFUSES.set(false);
+    cluster.heal();
+    assert_eq!((cluster.tally.refused, cluster.tally.restored), (1, 1));
+}
+
+/// A checkpoint longer than a member may keep is not fetched; the others go on, and so does it once
+/// it may.
+#[test]
+fn a_checkpoint_that_is_too_long_is_not_fetched() {
+    let mut cluster = cluster(3, MEGABYTES, |options| options.snapshot_bytes_max = MEGABYTES / 2);
+    cluster.crash(NodeId(3));
+    cluster.start(NodeId(3));
+    cluster.install_all(&ids(&[1, 2, 3]));
+    for turn in 1..=2 {
+        while cluster.settle_rings() || cluster.carry_letter() {}
+        assert_eq!((cluster.tally.too_long, cluster.tally.restored), (turn, 0));
+        assert_eq!(cluster.standing(NodeId(3)), Standing::Blocked);
+        let received = cluster.hosts[&NodeId(3)].received_bytes;
+        assert!(received < 200_000 * usize::try_from(turn).unwrap(), "{received}");
+        assert!(cluster.submit(NodeId(1), put(turn)));
+        settle(&mut cluster);
+        assert_eq!(cluster.tally.answered, turn);
+        cluster.install_all(&ids(&[1, 2, 3]));
+    }
+    cluster.options.snapshot_bytes_max = 2 * MEGABYTES;
+    cluster.crash(NodeId(3));
+    cluster.heal();
+    assert_eq!(cluster.tally.restored, 1);
+}
+
+/// With a policy, what has a place in the log is applied from the confirmation on, and not before.
+#[test]
+fn nothing_is_applied_before_the_primary_is_confirmed() {
+    let of: BTreeSet<NodeId> = ids(&[1, 2, 3]).into_iter().collect();
+    let options = Options::new(Progress::Primary(Policy::Majority(of)));
+    let mut cluster: Cluster<Map> = Cluster::new(1, 3, options, Map::default, 0);
+    cluster.late_words = true;
+    cluster.heal();
+    assert!(cluster.submit(NodeId(1), put(1)));
+    settle(&mut cluster);
+    assert_eq!((cluster.tally.answered, cluster.standing(NodeId(1))), (1, Standing::Synced));
+    // Cut off with a command under way: it has its place there, and is applied with the others.
+    assert!(cluster.submit(NodeId(3), put(2)) && cluster.evs.originate(NodeId(3)));
+    for node in ids(&[1, 2]) {
+        while cluster.evs.receive(&mut Dice::new(1), node, 1) {}
+    }
+    cluster.install_all(&ids(&[3]));
+    settle(&mut cluster);
+    assert_eq!(cluster.standing(NodeId(3)), Standing::Blocked);
+    assert!(!cluster.hosts[&NodeId(3)].is_primary && !cluster.submit(NodeId(3), put(3)));
+    let applied = cluster.hosts[&NodeId(1)].replica.applied_index();
+    cluster.install_all(&ids(&[1, 2]));
+    assert_eq!(cluster.hosts[&NodeId(1)].replica.applied_index(), applied);
+    assert_ne!(cluster.standing(NodeId(1)), Standing::Synced);
+    settle(&mut cluster);
+    assert!(cluster.hosts[&NodeId(1)].is_primary);
+    assert!(cluster.hosts[&NodeId(1)].replica.applied_index() > applied);
+    cluster.heal();
+    assert_eq!(cluster.book.borrow().places.len(), 2);
+}
+
+/// The table of sessions is part of the state: who got the state by transfer knows what was applied.
+#[test]
+fn who_got_the_state_knows_what_was_applied_before() {
+    let mut cluster = cluster(3, 10_000, |_| {});
+    // 3's request is applied by the others; 3 does not know, and asks again when it is back.
+    assert!(cluster.submit(NodeId(3), put(1)) && cluster.evs.originate(NodeId(3)));
+    for node in ids(&[1, 2]) {
+        while cluster.evs.receive(&mut Dice::new(1), node, 1) {}
+    }
+    cluster.install_all(&ids(&[1, 2]));
+    cluster.install_all(&ids(&[3]));
+    settle(&mut cluster);
+    // 2 restarts, and has its state from 1 alone.
+    cluster.crash(NodeId(2));
+    cluster.start(NodeId(2));
+    cluster.install_all(&ids(&[1, 2]));
+    settle(&mut cluster);
+    // Without 3 nobody had a majority meanwhile: the command is applied where all are.
+    cluster.heal();
+    assert_eq!(cluster.book.borrow().places.len(), 1, "applied once");
+    assert!(cluster.submit(NodeId(3), put(2)));
+    cluster.quiesce();
+    assert_eq!(cluster.tally.answered + cluster.tally.lost, 2);
 }
 
 #[test]
