@@ -7,6 +7,9 @@
 //! same state directories. An episode is one to three faults of different kinds that overlap, under
 //! a load of its own; then all is healed, and all members must come to one ring.
 //!
+//! Each sitting has a policy for the primary component (`policy.rs`), by which all members together must
+//! come to be one; its clauses are judged like the others.
+//!
 //! What the seed decides: which faults, on whom, when, for how long, what is published (`plan.rs`).
 //! What it does not: the host's own times. The same seed is the same test, not the same history.
 //!
@@ -25,6 +28,7 @@ mod kind;
 pub(crate) mod member;
 mod noise;
 mod plan;
+mod policy;
 mod report;
 mod run;
 mod scene;
@@ -40,6 +44,7 @@ use crate::exit::Exit;
 use crate::stop::Stop;
 use kind::Profile;
 use plan::Plan;
+use policy::Policies;
 use report::Report;
 use run::{Run, Trouble};
 use scene::Scene;
@@ -111,8 +116,9 @@ fn perform(args: &Args) -> Result<Exit, String> {
     report.start(args.seconds).map_err(|error| error.to_string())?;
     let scene = Scene::new(args.members, args.seed, args.trace_dir.as_deref())?;
     let plan = Plan::new(args.seed, args.members, args.profile);
+    let policies = Policies::new(args.seed, args.members);
     let keeps_all = args.trace_dir.is_some();
-    let mut run = Run::new(scene, report, plan, stop, args.seconds, keeps_all);
+    let mut run = Run::new(scene, report, (plan, policies), stop, args.seconds, keeps_all);
     let ended = run.run();
     let Run { scene, mut report, has_kept, .. } = run;
     let kept = has_kept.then(|| scene.traces.display().to_string());

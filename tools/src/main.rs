@@ -6,13 +6,18 @@ mod chaos;
 mod check;
 mod demo;
 mod doctor;
+mod endpoint;
+mod events;
 mod exit;
 mod explore;
+mod lines;
 mod log;
 mod order;
 mod output;
+mod shell;
 mod sim;
 mod stop;
+mod store;
 mod traces;
 
 use std::process::ExitCode;
@@ -36,8 +41,10 @@ enum Command {
     Demo(demo::Args),
     DemoMember(Box<demo::member::Args>),
     Doctor(Box<doctor::Args>),
+    Endpoint(Box<endpoint::Args>),
     Explore(explore::Args),
     Sim(sim::Args),
+    Store(Box<store::Args>),
 }
 
 fn main() -> ExitCode {
@@ -49,8 +56,10 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args).into(),
         Command::DemoMember(args) => demo::member::run(&args).into(),
         Command::Doctor(args) => doctor::run(&args).into(),
+        Command::Endpoint(args) => endpoint::run(&args).into(),
         Command::Explore(args) => explore::run(&args).into(),
         Command::Sim(args) => sim::run(&args).into(),
+        Command::Store(args) => store::run(&args).into(),
     }
 }
 

@@ -17,6 +17,8 @@
 
 #[path = "net/faults.rs"]
 mod faults;
+#[path = "net/groups.rs"]
+mod groups;
 #[path = "net/judge.rs"]
 mod judge;
 #[path = "net/log.rs"]
@@ -29,8 +31,14 @@ mod member;
 mod names;
 #[path = "net/order.rs"]
 mod order;
+#[path = "net/primary.rs"]
+mod primary;
+#[path = "net/replicas.rs"]
+mod replicas;
 #[path = "net/run.rs"]
 mod run;
+#[path = "net/stories.rs"]
+mod stories;
 
 /// What the operator set a variable of this test to.
 fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {

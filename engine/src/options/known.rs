@@ -53,10 +53,11 @@ pub const KNOWN_NAMES: &[&str] = &[
     "json",
     "log",
     "verbose",
-    // roundel cat, demo, sim, explore, check, doctor.
+    // roundel cat, endpoint, store, demo, sim, explore, check, doctor.
     "calm",
     "deliver-only",
     "hop",
+    "join",
     "kinds",
     "linger",
     "messages",
@@ -66,6 +67,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "path",
     "profile",
     "progress",
+    "quorum",
     "replay",
     "scenario",
     "seconds",
@@ -73,6 +75,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "service",
     "shrink",
     "steps",
+    "subscribe",
     "trace-dir",
     "until-total",
     "wait-members",

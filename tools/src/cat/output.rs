@@ -1,22 +1,20 @@
 //! Events on stdout, for people or as JSON, and what was counted over them.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, Write};
 
 use roundel::{Configuration, ConfigurationKind, Facts, MessageRef, NodeId, RingId};
 use serde::Serialize;
 
+use crate::events::{Events, write_readable};
 use crate::order::OrderDigest;
-use crate::output::{Payload, RingObject, write_object};
+use crate::output::{Payload, write_object};
 
 const SCHEMA: &str = "roundel.cat/1";
 
 /// Prints events and counts them.
 #[derive(Debug)]
 pub(super) struct Output {
-    json: bool,
-    /// There may be a primary component.
-    has_policy: bool,
-    out: BufWriter<Stdout>,
+    events: Events,
     counts: Counts,
     digest: OrderDigest,
     /// Of the last regular configuration.
@@ -44,19 +42,6 @@ pub(super) struct Summary {
 }
 
 #[derive(Serialize)]
-struct StartLine<'a> {
-    event: &'static str,
-    schema: &'static str,
-    cluster: &'a str,
-    id: u32,
-    incarnation: u64,
-    interface: &'a str,
-    address: std::net::Ipv4Addr,
-    io: String,
-    notices: &'a [String],
-}
-
-#[derive(Serialize)]
 struct MessageLine<'a> {
     event: &'static str,
     sender: u32,
@@ -66,25 +51,6 @@ struct MessageLine<'a> {
     service: &'static str,
     #[serde(flatten)]
     payload: Payload<'a>,
-}
-
-#[derive(Serialize)]
-struct ConfigurationLine {
-    event: &'static str,
-    kind: &'static str,
-    ring: RingObject,
-    members: Vec<u32>,
-    /// Only with a policy: a configuration is confirmed later, if at all.
-    primary: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eligible: Option<Option<bool>>,
-}
-
-#[derive(Serialize)]
-struct PrimaryLine {
-    event: &'static str,
-    ring: RingObject,
-    primary: bool,
 }
 
 #[derive(Serialize)]
@@ -112,9 +78,7 @@ struct Configurations {
 impl Output {
     pub(super) fn new(json: bool, has_policy: bool) -> Self {
         Self {
-            json,
-            has_policy,
-            out: BufWriter::with_capacity(1 << 16, io::stdout()),
+            events: Events::new(json, has_policy),
             counts: Counts::default(),
             digest: OrderDigest::default(),
             members: Vec::new(),
@@ -143,32 +107,19 @@ impl Output {
     }
 
     pub(super) fn start(&mut self, facts: &Facts, cluster: &str) -> io::Result<()> {
-        if !self.json {
-            return Ok(());
-        }
-        let line = StartLine {
-            event: "start",
-            schema: SCHEMA,
-            cluster,
-            id: facts.id.0,
-            incarnation: facts.incarnation.0,
-            interface: &facts.interface.name,
-            address: facts.interface.address,
-            io: facts.io.to_string(),
-            notices: &facts.notices,
-        };
-        write_object(&mut self.out, &line)?;
-        self.out.flush()
+        self.events.start(SCHEMA, facts, cluster)
     }
 
     pub(super) fn message(&mut self, message: &MessageRef<'_>, is_own: bool) -> io::Result<()> {
         self.counts.delivered += 1;
         self.counts.own += u64::from(is_own);
         self.digest.update(message.id.sender, message.payload);
-        if !self.json {
-            write!(self.out, "{}: ", message.id.sender)?;
-            write_readable(&mut self.out, message.payload)?;
-            return self.out.write_all(b"\n");
+        let json = self.events.is_json();
+        let out = self.events.out();
+        if !json {
+            write!(out, "{}: ", message.id.sender)?;
+            write_readable(out, message.payload)?;
+            return out.write_all(b"\n");
         }
         let line = MessageLine {
             event: "message",
@@ -177,7 +128,7 @@ impl Output {
             service: message.service.name(),
             payload: Payload::new(message.payload),
         };
-        write_object(&mut self.out, &line)
+        write_object(out, &line)
     }
 
     pub(super) fn configuration(&mut self, configuration: &Configuration) -> io::Result<()> {
@@ -189,42 +140,22 @@ impl Output {
             }
             ConfigurationKind::Transitional => self.counts.transitional += 1,
         }
-        let members: Vec<u32> = configuration.members.iter().map(|member| member.0).collect();
-        if self.json {
-            let line = ConfigurationLine {
-                event: "configuration",
-                kind: configuration.kind.name(),
-                ring: RingObject::from(configuration.ring),
-                members,
-                primary: self.has_policy.then_some(false),
-                eligible: self.has_policy.then_some(configuration.eligible),
-            };
-            return write_object(&mut self.out, &line);
-        }
-        let kind = configuration.kind.name();
-        writeln!(self.out, "-- {kind} configuration {}: {members:?}", configuration.ring)
+        self.events.configuration(configuration)
     }
 
     /// The regular configuration in force is the primary component.
     pub(super) fn primary(&mut self, ring: RingId) -> io::Result<()> {
-        if self.json {
-            let ring = RingObject::from(ring);
-            return write_object(
-                &mut self.out,
-                &PrimaryLine { event: "primary", ring, primary: true },
-            );
-        }
-        writeln!(self.out, "-- configuration {ring} is the primary component")
+        self.events.primary(ring)
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.events.flush()
     }
 
     pub(super) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
         let Counts { delivered, own, regular, transitional } = self.counts;
         let order_digest = self.digest.to_string();
-        if self.json {
+        if self.events.is_json() {
             let line = SummaryLine {
                 event: "summary",
                 schema: SCHEMA,
@@ -239,7 +170,7 @@ impl Output {
                 order_digest,
                 valid: summary.valid,
             };
-            write_object(&mut self.out, &line)?;
+            write_object(self.events.out(), &line)?;
         } else {
             eprintln!(
                 "roundel cat: {delivered} messages delivered, {own} of {} own; {regular} regular \
@@ -247,34 +178,6 @@ impl Output {
                 summary.accepted
             );
         }
-        self.out.flush()
-    }
-}
-
-/// Text as it is; what would steer a terminal or is no text, escaped.
-fn write_readable(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
-    for chunk in payload.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            if letter.is_control() && letter != '\t' {
-                write!(out, "{}", letter.escape_default())?;
-            } else {
-                write!(out, "{letter}")?;
-            }
-        }
-        write!(out, "{}", chunk.invalid().escape_ascii())?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_steers_the_terminal() {
-        let mut out = Vec::new();
-        write_readable(&mut out, "grün\t\x1b[2J".as_bytes()).unwrap();
-        write_readable(&mut out, b"\xff\0x").unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "grün\t\\u{1b}[2J\\xff\\u{0}x");
+        self.events.flush()
     }
 }

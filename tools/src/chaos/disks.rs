@@ -65,6 +65,13 @@ impl Disks {
         let _ = fs::remove_dir_all(self.of(host).join(format!("c-{CLUSTER}")));
     }
 
+    /// Forgets what a member has voted for, as a new disk would.
+    pub(super) fn forget_votes(&self, id: u32) {
+        // There may be nothing.
+        let _ =
+            fs::remove_file(self.of(id).join(format!("c-{CLUSTER}")).join(format!("{id}.primary")));
+    }
+
     /// Leaves no room.
     pub(super) fn fill(&mut self, host: u32) -> Result<(), String> {
         self.filled.insert(host);

@@ -33,6 +33,8 @@ pub(super) struct Spec {
     pub(super) cluster: &'static str,
     pub(super) state: PathBuf,
     pub(super) receive_buffer: Option<usize>,
+    /// As the option for the primary component says it.
+    pub(super) primary: String,
 }
 
 /// A member's process while it runs.
@@ -52,6 +54,8 @@ pub(super) struct Process {
     pub(super) ring: Ring,
     /// Members of its last regular configuration.
     pub(super) members: Vec<u32>,
+    /// Its last regular configuration is the primary component.
+    pub(super) is_primary: bool,
     pub(super) progress: Progress,
 }
 
@@ -142,6 +146,7 @@ impl Fleet {
             is_leaving: false,
             ring: Ring::default(),
             members: Vec::new(),
+            is_primary: false,
             progress: Progress::default(),
         };
         self.processes.insert(host, process);
@@ -153,6 +158,7 @@ impl Fleet {
         // The same for all, so that strangers meet.
         command.args(["--group", &GROUP.to_string(), "--port", &PORT.to_string()]);
         command.args(["--log", "warn", "--id", &spec.id.to_string()]);
+        command.args(["--primary", &spec.primary]);
         command.arg("--seed").arg((self.seed ^ life << 32).to_string());
         // Both ways to the kernel, in one ring.
         let io = if Chance::new(self.seed ^ life).percent(30) { "mmsg" } else { "auto" };
@@ -226,9 +232,10 @@ impl Fleet {
         match report {
             Some(Report::Ready { .. }) => process.is_ready = true,
             Some(Report::Ring { ring, members }) => {
-                process.ring = ring;
-                process.members = members;
+                (process.ring, process.members) = (ring, members);
+                process.is_primary = false;
             }
+            Some(Report::Primary) => process.is_primary = true,
             Some(Report::Progress(progress)) => process.progress = progress,
             Some(Report::Left { .. }) => {}
             None => return self.end_of(host),

@@ -34,12 +34,15 @@ pub(super) struct Counts {
     /// Messages that somebody delivered.
     pub(super) messages: u64,
     pub(super) deliveries: u64,
+    /// Different configurations that somebody knew to be the primary component.
+    pub(super) primaries: u64,
 }
 
 impl Counts {
     pub(super) fn of(histories: &[History]) -> Self {
         let mut rings: BTreeSet<RingId> = BTreeSet::new();
         let mut messages: BTreeSet<MessageId> = BTreeSet::new();
+        let mut primaries: BTreeSet<RingId> = BTreeSet::new();
         let mut deliveries = 0;
         for history in histories {
             let mut regular = Vec::new();
@@ -52,6 +55,9 @@ impl Counts {
                         deliveries += 1;
                         messages.insert(*message);
                     }
+                    Event::Primary { ring } => {
+                        primaries.insert(*ring);
+                    }
                     _ => {}
                 }
             }
@@ -61,6 +67,7 @@ impl Counts {
             configuration_changes: rings.len() as u64,
             messages: messages.len() as u64,
             deliveries,
+            primaries: primaries.len() as u64,
         }
     }
 
@@ -68,6 +75,7 @@ impl Counts {
         self.configuration_changes += other.configuration_changes;
         self.messages += other.messages;
         self.deliveries += other.deliveries;
+        self.primaries += other.primaries;
     }
 }
 
@@ -183,7 +191,8 @@ mod tests {
             parse(lines.as_bytes()).unwrap().remove(0)
         };
         let counts = Counts::of(&[history(1), history(2)]);
-        let expected = Counts { configuration_changes: 1, messages: 1, deliveries: 2 };
+        let expected =
+            Counts { configuration_changes: 1, messages: 1, deliveries: 2, primaries: 0 };
         assert_eq!(counts, expected);
     }
 }

@@ -139,23 +139,23 @@ impl Member {
         self.read_at = Instant::now();
         let Self { node, progress, own_delivered, .. } = self;
         let own = (node.facts().id, node.facts().incarnation);
-        let mut rings = Vec::new();
+        let mut reports = Vec::new();
         let taken = node.recv_batch(32, |event| match event {
             EventRef::Configuration(configuration) => {
                 if configuration.kind == ConfigurationKind::Regular {
                     progress.ring = ring_words(configuration.ring);
                     progress.delivered_in_ring = 0;
                     let members = configuration.members.iter().map(|member| member.0).collect();
-                    rings.push(Report::Ring { ring: progress.ring, members });
+                    reports.push(Report::Ring { ring: progress.ring, members });
                 }
             }
-            EventRef::Primary { .. } => {}
+            EventRef::Primary { .. } => reports.push(Report::Primary),
             EventRef::Message(message) => {
                 progress.delivered_in_ring += 1;
                 *own_delivered += u64::from((message.id.sender, message.id.incarnation) == own);
             }
         });
-        rings.iter().try_for_each(tell)?;
+        reports.iter().try_for_each(tell)?;
         taken.map_err(io::Error::other)
     }
 

@@ -26,6 +26,9 @@ pub(super) struct Report {
     /// Faults that struck, by kind; 0 for those that were drawn and never did.
     struck: BTreeMap<Kind, u64>,
     not_applied: BTreeMap<Kind, u64>,
+    /// Sittings by their policies, and the one of the last.
+    policies: BTreeMap<&'static str, u64>,
+    policy: &'static str,
     pub(super) counts: Counts,
     heals: Vec<Duration>,
     verdict: Verdict,
@@ -65,8 +68,10 @@ struct SittingLine {
     event: &'static str,
     at_s: f64,
     sitting: u64,
+    policy: &'static str,
     episodes: u64,
     configuration_changes: u64,
+    primaries: u64,
     messages: u64,
     deliveries: u64,
     violations: u64,
@@ -93,7 +98,10 @@ struct Summary<'a> {
     episodes: u64,
     faults: BTreeMap<&'static str, u64>,
     faults_not_applied: BTreeMap<&'static str, u64>,
+    /// Sittings with each.
+    policies: &'a BTreeMap<&'static str, u64>,
     configuration_changes: u64,
+    primaries: u64,
     messages: u64,
     deliveries: u64,
     heal_to_one_ring_ms: Heal,
@@ -130,6 +138,8 @@ impl Report {
             episodes: 0,
             struck: BTreeMap::new(),
             not_applied: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            policy: "",
             counts: Counts::default(),
             heals: Vec::new(),
             verdict: Verdict::empty(),
@@ -143,6 +153,12 @@ impl Report {
         let line = Start { event, schema, members, seed, seconds, profile };
         let text = format!("{members} members under chaos for {seconds} s, seed {seed}");
         self.tell(&line, &text)
+    }
+
+    /// The next sitting's policy for the primary component.
+    pub(super) fn policy(&mut self, name: &'static str) {
+        *self.policies.entry(name).or_default() += 1;
+        self.policy = name;
     }
 
     /// A fault is over: how often it struck.
@@ -193,18 +209,22 @@ impl Report {
             event: "sitting",
             at_s: self.at_s(),
             sitting: self.sittings,
+            policy: self.policy,
             episodes: self.episodes,
             configuration_changes: counts.configuration_changes,
+            primaries: counts.primaries,
             messages: counts.messages,
             deliveries: counts.deliveries,
             violations: verdict.violation_count(),
         };
         let text = format!(
-            "{:7.1} s  sitting {}: {} configuration changes, {} messages, {} deliveries, {} \
-             violations; {} episodes so far",
+            "{:7.1} s  sitting {} ({}): {} configuration changes, {} primaries, {} messages, {} \
+             deliveries, {} violations; {} episodes so far",
             line.at_s,
             line.sitting,
+            line.policy,
             line.configuration_changes,
+            line.primaries,
             line.messages,
             line.deliveries,
             line.violations,
@@ -249,7 +269,9 @@ impl Report {
             episodes: self.episodes,
             faults: names(&self.struck),
             faults_not_applied: names(&self.not_applied),
+            policies: &self.policies,
             configuration_changes: self.counts.configuration_changes,
+            primaries: self.counts.primaries,
             messages: self.counts.messages,
             deliveries: self.counts.deliveries,
             heal_to_one_ring_ms: Heal {
@@ -279,10 +301,12 @@ impl Report {
             text.push_str(&format!("  {:<26}{count:>7}{missed}\n", kind.name()));
         }
         text.push_str(&format!(
-            "{} configuration changes survived, {} messages ordered, {} deliveries in {:.0} s\n\
+            "{} configuration changes survived, {} primary components, {} messages ordered, {} \
+             deliveries in {:.0} s\n\
              from heal to one ring: {:.0} ms (p50), {:.0} ms (most), {} times\n\
              {} clauses judged {} times, {} violations",
             summary.configuration_changes,
+            summary.primaries,
             summary.messages,
             summary.deliveries,
             summary.seconds,

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use super::fleet::Life;
 use super::judge::{self, Judged};
 use super::plan::{Episode, Plan, Step};
+use super::policy::Policies;
 use super::report::Report;
 use super::scene::{Miss, Scene};
 use crate::stop::Stop;
 
-/// How long members may take to be one ring once all is healed, and to deliver what there is.
+/// How long members may take to be one ring once all is healed, to be the primary component, and to
+/// deliver what there is.
+const PRIMARY_PATIENCE: Duration = Duration::from_secs(20);
 const RING_PATIENCE: Duration = Duration::from_secs(20);
 const SETTLE_PATIENCE: Duration = Duration::from_secs(40);
 const LEAVE_PATIENCE: Duration = Duration::from_secs(15);
@@ -60,6 +63,7 @@ pub(super) struct Run {
     pub(super) scene: Scene,
     pub(super) report: Report,
     plan: Plan,
+    policies: Policies,
     stop: Stop,
     ends_at: Instant,
     /// Traces of clean sittings stay, too.
@@ -72,13 +76,13 @@ impl Run {
     pub(super) fn new(
         scene: Scene,
         report: Report,
-        plan: Plan,
+        (plan, policies): (Plan, Policies),
         stop: Stop,
         seconds: u32,
         keeps_all: bool,
     ) -> Self {
         let ends_at = report.started + Duration::from_secs(seconds.into());
-        Self { scene, report, plan, stop, ends_at, keeps_all, has_kept: false }
+        Self { scene, report, plan, policies, stop, ends_at, keeps_all, has_kept: false }
     }
 
     /// All sittings.
@@ -96,6 +100,8 @@ impl Run {
     /// All members from their start to their leave; whether there was nothing to find.
     fn sitting(&mut self) -> Well {
         self.report.sittings += 1;
+        self.scene.policy = self.policies.draw();
+        self.report.policy(self.scene.policy.name);
         let until = self.ends_at.min(Instant::now() + SITTING);
         let mut well = self.acts(until)?;
         let settled = well && {
@@ -139,7 +145,7 @@ impl Run {
     fn acts(&mut self, until: Instant) -> Well {
         let rest = self.plan.rest();
         self.scene.set_load(rest, None);
-        if !self.heal()? {
+        if !self.heal()? || !self.await_primary()? {
             return Ok(false);
         }
         while Instant::now() < until {
@@ -195,6 +201,9 @@ impl Run {
         let names: Vec<&'static str> =
             episode.faults.iter().map(|fault| fault.kind.name()).collect();
         self.report.episode(&names, heal)?;
+        if !self.await_primary()? {
+            return Ok(false);
+        }
         self.pump_until(Instant::now() + episode.calm)
     }
 
@@ -215,6 +224,15 @@ impl Run {
             self.wrong("one ring after healing", &self.scene.describe())?;
         }
         Ok(is_one)
+    }
+
+    /// Waits until all members together are the primary component, if there is a policy.
+    fn await_primary(&mut self) -> Well {
+        let is_primary = self.wait(PRIMARY_PATIENCE, Scene::is_primary)?;
+        if !is_primary {
+            self.wrong("an eligible cluster has a primary", &self.scene.describe())?;
+        }
+        Ok(is_primary)
     }
 
     /// Lets all leave, and sees that they do.

@@ -12,6 +12,7 @@ use super::disks::Disks;
 use super::fleet::{CLUSTER, Ended, Fleet, Spec};
 use super::noise::{Garbage, Hogs};
 use super::plan::Step;
+use super::policy::Policy;
 use super::words::{Load, Order};
 
 /// Hosts beyond those of the members: the second of an id, two foreign members, garbage.
@@ -60,6 +61,8 @@ pub(super) struct Scene {
     cables_out: BTreeSet<u32>,
     /// What members publish, and who; all when none.
     load: (Load, Option<u32>),
+    /// Of members that are started.
+    pub(super) policy: Policy,
     pub(super) traces: PathBuf,
     pub(super) disks: Disks,
     folder: TempDir,
@@ -95,6 +98,7 @@ impl Scene {
             interfaces_were_out: BTreeSet::new(),
             cables_out: BTreeSet::new(),
             load: (Load::default(), None),
+            policy: Policy::none(),
             traces,
             disks,
             folder,
@@ -125,7 +129,8 @@ impl Scene {
         cluster: &'static str,
         receive_buffer: Option<usize>,
     ) -> io::Result<bool> {
-        let spec = Spec { host, id, cluster, state: self.disks.of(host), receive_buffer };
+        let (state, primary) = (self.disks.of(host), self.policy.option.clone());
+        let spec = Spec { host, id, cluster, state, receive_buffer, primary };
         let (lan, traces) = (&self.lan, &self.traces);
         let started = self.fleet.start(spec, |program| lan.command(host, program), traces)?;
         if started {
@@ -176,14 +181,21 @@ impl Scene {
         })
     }
 
+    /// With a policy, all members together are the primary component, and know it.
+    pub(super) fn is_primary(&self) -> bool {
+        let knows = |id| self.fleet.process(id).is_some_and(|process| process.is_primary);
+        !self.policy.is_some() || self.is_one_ring() && self.ids().all(knows)
+    }
+
     /// Where everybody is, for people.
     pub(super) fn describe(&self) -> String {
         let place = |id: u32| match self.fleet.process(id) {
             None => format!("{id}: does not run ({})", self.fleet.words(id)),
             Some(process) => format!(
-                "{id}: {:?} of {:?}, {} own messages outstanding{} {}",
+                "{id}: {:?} of {:?}{}, {} own messages outstanding{} {}",
                 process.ring,
                 process.members,
+                if process.is_primary { ", primary" } else { "" },
                 process.progress.outstanding,
                 if process.is_ready { "" } else { ", not ready" },
                 self.fleet.words(id),

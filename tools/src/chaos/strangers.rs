@@ -37,6 +37,10 @@ impl Scene {
             let what = format!("member {id} did not end beside one that started later");
             return Err(Miss::Wrong(what));
         }
+        if struck > 0 && self.policy.is_dynamic() {
+            // Its votes were on the other disk, which is gone: it must not stand for what it missed.
+            self.disks.forget_votes(id);
+        }
         Ok(struck)
     }
 
@@ -47,7 +51,8 @@ impl Scene {
         if self.fleet.process(id).is_none_or(|process| !process.is_ready) {
             return Err(format!("member {id} does not run").into());
         }
-        let spec = Spec { host, id, cluster: CLUSTER, state, receive_buffer: None };
+        let primary = self.policy.option.clone();
+        let spec = Spec { host, id, cluster: CLUSTER, state, receive_buffer: None, primary };
         // It is known by the spare host's number and runs on the member's own.
         let command = |program: &Path| lan.command(id, program);
         let started = self.fleet.start(spec, command, &self.traces);

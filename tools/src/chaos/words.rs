@@ -36,6 +36,8 @@ pub(super) enum Report {
     Ready { incarnation: u64 },
     /// It installed a regular configuration.
     Ring { ring: Ring, members: Vec<u32> },
+    /// That configuration is the primary component.
+    Primary,
     /// How it does, several times a second.
     Progress(Progress),
     /// It left.

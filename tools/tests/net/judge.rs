@@ -92,7 +92,7 @@ fn steps(log: &Log) -> Vec<Step> {
                 }
                 steps.push(Step { ring: conf.ring, next: None, messages: Vec::new() });
             }
-            Item::Conf(_) => {}
+            Item::Conf(_) | Item::Primary(_) | Item::Told(_) => {}
             Item::Message(heard) => {
                 steps
                     .last_mut()

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use roundel_ring::trace::ContentHash;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A ring's name: epoch, representative.
 pub(crate) type RingName = (u64, u32);
@@ -20,6 +21,8 @@ pub(crate) struct Conf {
     pub(crate) regular: bool,
     pub(crate) ring: RingName,
     pub(crate) members: Vec<u32>,
+    /// Whether it may become the primary component, if there is a policy and it can tell.
+    pub(crate) eligible: Option<bool>,
     pub(crate) read_at: Instant,
 }
 
@@ -37,14 +40,22 @@ pub(crate) struct Heard {
 pub(crate) enum Item {
     Conf(Conf),
     Message(Heard),
+    /// The configuration in force is the primary component.
+    Primary(RingName),
+    /// What only one command says.
+    Told(Value),
 }
 
 /// Everything so far.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
+    /// The program is not `roundel cat`: its messages are its own.
+    is_shell: bool,
     pub(crate) items: Vec<Item>,
     /// The configuration in force.
     pub(crate) current: Option<Conf>,
+    /// The configuration in force, while it is the primary component.
+    pub(crate) primary: Option<RingName>,
     /// Messages by sender and life.
     pub(crate) counts: BTreeMap<(u32, u32), u64>,
     pub(crate) messages: u64,
@@ -57,15 +68,16 @@ pub(crate) struct Log {
 }
 
 /// Shared with the thread that reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reader {
     log: Mutex<Log>,
     still: AtomicBool,
 }
 
 impl Reader {
-    pub(crate) fn start(out: ChildStdout) -> Arc<Self> {
-        let reader = Arc::new(Self::default());
+    pub(crate) fn start(out: ChildStdout, is_shell: bool) -> Arc<Self> {
+        let log = Mutex::new(Log { is_shell, ..Log::default() });
+        let reader = Arc::new(Self { log, still: AtomicBool::new(false) });
         let shared = Arc::clone(&reader);
         thread::spawn(move || shared.run(out));
         reader
@@ -101,11 +113,12 @@ impl Reader {
 #[derive(Deserialize)]
 struct Line {
     event: Option<String>,
-    sender: Option<u32>,
+    sender: Option<Value>,
     payload: Option<String>,
     kind: Option<String>,
     ring: Option<Ring>,
-    members: Option<Vec<u32>>,
+    members: Option<Value>,
+    eligible: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -114,18 +127,26 @@ struct Ring {
     seq: u64,
 }
 
+impl Ring {
+    const fn name(&self) -> RingName {
+        (self.seq, self.rep)
+    }
+}
+
 impl Log {
     fn take(&mut self, text: &[u8], read_at: Instant) {
         let line: Option<Line> = serde_json::from_slice(text).ok();
         let event = line.as_ref().and_then(|line| line.event.as_deref());
         let item = match (event, &line) {
-            (Some("message"), Some(line)) => message(line).map(Item::Message),
+            (Some("primary"), Some(line)) => line.ring.as_ref().map(|it| Item::Primary(it.name())),
+            (Some("message"), Some(line)) if !self.is_shell => message(line).map(Item::Message),
             (Some("configuration"), Some(line)) => configuration(line, read_at).map(Item::Conf),
             (Some("start"), _) => return,
             (Some("summary"), _) => {
                 self.summary = Some(String::from_utf8_lossy(text).trim().to_owned());
                 return;
             }
+            _ if self.is_shell => serde_json::from_slice(text).ok().map(Item::Told),
             _ => None,
         };
         match item {
@@ -136,7 +157,9 @@ impl Log {
 
     fn add(&mut self, item: Item) {
         match &item {
-            Item::Conf(conf) => self.current = Some(conf.clone()),
+            Item::Conf(conf) => (self.current, self.primary) = (Some(conf.clone()), None),
+            Item::Primary(ring) => self.primary = Some(*ring),
+            Item::Told(_) => {}
             Item::Message(heard) => {
                 self.messages += 1;
                 *self.counts.entry((heard.sender, heard.line.0)).or_default() += 1;
@@ -158,15 +181,28 @@ impl Log {
     pub(crate) fn confs(&self) -> impl Iterator<Item = &Conf> {
         self.items.iter().filter_map(|item| match item {
             Item::Conf(conf) => Some(conf),
-            Item::Message(_) => None,
+            _ => None,
         })
     }
 
     pub(crate) fn heard(&self) -> impl Iterator<Item = &Heard> {
         self.items.iter().filter_map(|item| match item {
             Item::Message(heard) => Some(heard),
-            Item::Conf(_) => None,
+            _ => None,
         })
+    }
+
+    /// What the program said that only it says.
+    pub(crate) fn told(&self) -> impl DoubleEndedIterator<Item = &Value> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Told(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// The same, of one event.
+    pub(crate) fn told_of(&self, event: &str) -> impl DoubleEndedIterator<Item = &Value> {
+        self.told().filter(move |value| value["event"] == event)
     }
 }
 
@@ -175,7 +211,8 @@ fn message(line: &Line) -> Option<Heard> {
     let (life, number) = payload.split(' ').next()?.split_once('.')?;
     let line_name = (life.parse().ok()?, number.parse().ok()?);
     let hash = ContentHash::of(payload.as_bytes());
-    Some(Heard { sender: line.sender?, line: line_name, hash })
+    let sender = line.sender.as_ref()?.as_u64().and_then(|sender| u32::try_from(sender).ok())?;
+    Some(Heard { sender, line: line_name, hash })
 }
 
 fn configuration(line: &Line, read_at: Instant) -> Option<Conf> {
@@ -185,6 +222,6 @@ fn configuration(line: &Line, read_at: Instant) -> Option<Conf> {
         _ => return None,
     };
     let ring = line.ring.as_ref()?;
-    let members = line.members.clone()?;
-    Some(Conf { regular, ring: (ring.seq, ring.rep), members, read_at })
+    let members = serde_json::from_value(line.members.clone()?).ok()?;
+    Some(Conf { regular, ring: ring.name(), members, eligible: line.eligible, read_at })
 }

@@ -1,4 +1,4 @@
-//! One life of a member: a process of `roundel cat` on a host.
+//! One life of a member: a process of `roundel` on a host.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
@@ -37,7 +37,7 @@ pub(crate) struct Member {
     child: Mutex<Child>,
     pid: Pid,
     reader: Arc<Reader>,
-    feed: Mutex<Option<Sender<Batch>>>,
+    feed: Mutex<Option<Sender<Feed>>>,
     fed: Arc<Fed>,
     /// It was told to end, or ended and nobody minds.
     gone: AtomicBool,
@@ -45,10 +45,12 @@ pub(crate) struct Member {
     load: Mutex<Option<Arc<AtomicBool>>>,
 }
 
-/// Lines to publish.
-struct Batch {
-    lines: u64,
-    bytes: usize,
+/// What a process reads.
+enum Feed {
+    /// Lines to publish.
+    Lines { lines: u64, bytes: usize },
+    /// Lines as they are.
+    Text(String),
 }
 
 /// Lines handed to the process.
@@ -59,14 +61,14 @@ struct Fed {
 }
 
 impl Member {
-    pub(crate) fn start(mut command: Command, name: Name, trace: PathBuf) -> Self {
+    pub(crate) fn start(mut command: Command, name: Name, trace: PathBuf, is_shell: bool) -> Self {
         let stderr = trace.with_extension("stderr");
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr).expect("a file in our own directory"));
         let mut child = command.spawn().expect("ip starts");
-        let reader = Reader::start(child.stdout.take().expect("piped"));
+        let reader = Reader::start(child.stdout.take().expect("piped"), is_shell);
         let (feed, batches) = channel();
         let fed = Arc::new(Fed::default());
         let (stdin, counts) = (child.stdin.take().expect("piped"), Arc::clone(&fed));
@@ -102,7 +104,14 @@ impl Member {
         let feed = feed.as_ref().expect("its input is open");
         self.fed.asked.fetch_add(lines, Ordering::Relaxed);
         // Fails when the process is gone; then nothing is expected of these lines.
-        let _ = feed.send(Batch { lines, bytes });
+        let _ = feed.send(Feed::Lines { lines, bytes });
+    }
+
+    /// Gives it lines, each with its newline; does not wait.
+    pub(crate) fn say(&self, text: String) {
+        let feed = self.feed.lock().expect("no panics here");
+        // Fails when the process is gone; then nothing is expected of them.
+        let _ = feed.as_ref().expect("its input is open").send(Feed::Text(text));
     }
 
     /// Publishes a few lines every few milliseconds until [`Member::rest`].
@@ -222,8 +231,8 @@ impl Member {
         let asked = self.fed.asked.load(Ordering::Relaxed);
         let current = log.current.as_ref();
         format!(
-            "{}/{}.{}: {} own of {asked} lines ({} written), {} messages, {:?} {:?}, exit {:?}, \
-             strange {:?}\n  {}",
+            "{}/{}.{}: {} own of {asked} lines ({} written), {} messages, {:?} {:?}, primary {:?}, \
+             exit {:?}, strange {:?}, last {:?}\n  {}",
             self.name.cluster,
             self.id(),
             self.name.life,
@@ -232,8 +241,10 @@ impl Member {
             log.messages,
             current.map(|conf| (conf.regular, conf.ring)),
             current.map(|conf| conf.members.clone()),
+            log.primary,
             self.exit(),
             log.strange,
+            log.told().rev().take(3).map(ToString::to_string).collect::<Vec<_>>(),
             self.messages_to_people().lines().collect::<Vec<_>>().join("\n  "),
         )
     }
@@ -263,16 +274,22 @@ const LOAD_BYTES: usize = 200;
 const LOAD_PAUSE: Duration = Duration::from_millis(5);
 
 /// Writes lines `life.number xxx…` until there are no more to come, or the process is gone.
-fn write_lines(stdin: ChildStdin, life: u32, batches: &Receiver<Batch>, fed: &Fed) {
+fn write_lines(stdin: ChildStdin, life: u32, batches: &Receiver<Feed>, fed: &Fed) {
     let (mut stdin, mut number) = (BufWriter::new(stdin), 0_u64);
     for batch in batches {
-        for _ in 0..batch.lines {
-            let head = format!("{life}.{number} ");
-            let filler = "x".repeat(batch.bytes.saturating_sub(head.len()));
-            if writeln!(stdin, "{head}{filler}").is_err() {
-                return;
+        match batch {
+            Feed::Text(text) if stdin.write_all(text.as_bytes()).is_err() => return,
+            Feed::Text(_) => {}
+            Feed::Lines { lines, bytes } => {
+                for _ in 0..lines {
+                    let head = format!("{life}.{number} ");
+                    let filler = "x".repeat(bytes.saturating_sub(head.len()));
+                    if writeln!(stdin, "{head}{filler}").is_err() {
+                        return;
+                    }
+                    number += 1;
+                }
             }
-            number += 1;
         }
         if stdin.flush().is_err() {
             return;

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use roundel::lan::{self, Lan};
+use roundel_ring::sim::check::Verdict;
 
 use crate::judge;
 use crate::log::Conf;
@@ -65,6 +66,8 @@ impl Way {
 /// A member to start: on the host of its id unless said otherwise.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
+    /// Which command, and its first words.
+    pub(crate) command: &'static [&'static str],
     pub(crate) id: u32,
     pub(crate) host: u32,
     pub(crate) cluster: &'static str,
@@ -75,7 +78,8 @@ pub(crate) struct Spec {
 
 impl Spec {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, host: id, cluster: "net", state: "state", options: Vec::new() }
+        let (command, options) = (&["cat"][..], Vec::new());
+        Self { command, id, host: id, cluster: "net", state: "state", options }
     }
 
     pub(crate) fn options(mut self, options: &[&str]) -> Self {
@@ -160,14 +164,15 @@ impl Run {
                 command.env_remove(name);
             }
         }
-        command.args(["cat", "--json", "--interface", "10.77.0.0/24", "--cluster", cluster]);
+        command.args(spec.command);
+        command.args(["--json", "--interface", "10.77.0.0/24", "--cluster", cluster]);
         command.args(["--log", "info"]);
         command.arg("--id").arg(id.to_string());
         command.arg("--state-dir").arg(self.directory.join(spec.state));
         command.arg("--trace").arg(&trace);
         command.args(self.way.options(self.lan.hosts(), spec.host)).args(&spec.options);
         let name = Name { cluster: cluster.to_owned(), id, life };
-        let member = Arc::new(Member::start(command, name, trace));
+        let member = Arc::new(Member::start(command, name, trace, spec.command[0] != "cat"));
         self.lives.push(Arc::clone(&member));
         member
     }
@@ -238,15 +243,24 @@ impl Run {
             member.rest();
             member.publish(10, 64);
         }
+        self.conclude();
+    }
+
+    /// Judges at rest, lets everybody leave, and judges the traces whole; yields the verdict.
+    #[track_caller]
+    pub(crate) fn conclude(self) -> Verdict {
         self.judge_quiet();
         self.leave_all();
+        let mut all = Verdict::empty();
         for cluster in self.clusters() {
             let lives = self.lives_of(&cluster);
             let histories = judge::ended_histories(&lives);
             let verdict = judge::traces(&histories, false);
             println!("{}: {} instances judged in the end", self.name, verdict.instances());
+            all.add(&verdict);
         }
         println!("{}: {:.1} s", self.name, self.started.elapsed().as_secs_f64());
+        all
     }
 
     /// Asks all to leave and sees that they do.

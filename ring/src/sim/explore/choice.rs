@@ -196,7 +196,7 @@ impl World {
             What::Report(Report::Retired(_) | Report::Originated { .. } | Report::Drained) => {
                 Vec::new()
             }
-            What::Directive(_) | What::Report(_) | What::Written(_) => {
+            What::Directive(_) | What::Report(_) | What::Written(_) | What::Stored(_) => {
                 vec![Fault::Crash, Fault::Restart]
             }
             What::Start | What::Publish(..) => Vec::new(),

@@ -16,6 +16,7 @@ use crate::counters::Ignored;
 use crate::handoff::{Directive, Report};
 use crate::id::{NodeId, RingId};
 use crate::params::Params;
+use crate::primary::Policy;
 use crate::service::Service;
 use crate::sim::node::Life;
 use crate::time::Time;
@@ -43,7 +44,7 @@ enum Fate {
 
 /// A ring of so many members that has nothing to do.
 fn ring(members: usize, params: Params) -> World {
-    let mut world = World::new(members, params);
+    let mut world = World::new(members, params, Policy::None);
     for node in 0..members {
         world.push(world.now, node, What::Start);
     }

@@ -32,6 +32,9 @@ impl World {
             })
         };
         demand(self, "one operational ring of all live members")?;
+        if !self.is_primary() {
+            return Err(Failure::new("an eligible cluster has a primary", self.describe()));
+        }
         let payload = Bytes::from_static(b"after");
         self.push(self.now, 0, What::Publish(Service::Safe, payload));
         demand(self, "new messages are delivered")

@@ -126,6 +126,7 @@ fn arrival(first: &Pending) -> String {
             format!("{to}: report {}", text.split(['(', ' ']).next().unwrap_or_default())
         }
         What::Written(ceiling) => format!("{to}: {ceiling} is on disk"),
+        What::Stored(_) => format!("{to}: its record of primary components is on disk"),
         What::Start => format!("{to}: starts"),
         What::Publish(service, _) => format!("{to}: publishes a message, {}", service.name()),
     }

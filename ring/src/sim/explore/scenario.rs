@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::choice::{MEMBERS_MAX, kind_of};
 use super::world::{What, World};
+use crate::id::NodeId;
 use crate::params::Params;
+use crate::primary::{Policy, dynamic};
 use crate::service::Service;
 use crate::sim::god::Violated;
 use crate::time::Time;
@@ -24,11 +26,13 @@ pub enum Start {
     /// Two rings, each of half the members, hear each other again, and messages are under way on
     /// them.
     Merge,
+    /// A ring of all is the primary component by the dynamic policy, and is asked to order messages.
+    Primary,
 }
 
 impl Start {
     /// All.
-    pub const ALL: [Self; 4] = [Self::Cold, Self::Ring, Self::Hole, Self::Merge];
+    pub const ALL: [Self; 5] = [Self::Cold, Self::Ring, Self::Hole, Self::Merge, Self::Primary];
 
     /// Its name in paths.
     #[must_use]
@@ -38,6 +42,15 @@ impl Start {
             Self::Ring => "ring",
             Self::Hole => "hole",
             Self::Merge => "merge",
+            Self::Primary => "primary",
+        }
+    }
+
+    /// Who may be the primary component of a cluster of so many.
+    fn policy(self, members: usize) -> Policy {
+        match self {
+            Self::Primary => dynamic((1..).map(NodeId).take(members)),
+            Self::Cold | Self::Ring | Self::Hole | Self::Merge => Policy::None,
         }
     }
 
@@ -71,7 +84,7 @@ pub(super) fn params() -> Params {
 /// The cluster at the start, before the first step at which a fault may strike.
 pub(super) fn world(start: Start, size: Size) -> Result<World, Violated> {
     debug_assert!((2..=MEMBERS_MAX).contains(&size.members), "checked by the caller");
-    let mut world = World::new(size.members, params());
+    let mut world = World::new(size.members, params(), start.policy(size.members));
     for node in 0..size.members {
         world.push(world.now, node, What::Start);
     }
@@ -80,7 +93,7 @@ pub(super) fn world(start: Start, size: Size) -> Result<World, Violated> {
             let (_, at) = before_a_gather(&world)?;
             publish(&mut world, size.messages, at);
         }
-        Start::Ring => {
+        Start::Ring | Start::Primary => {
             run_until(&mut world, World::is_settled)?;
             let now = world.now;
             publish(&mut world, size.messages, now);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Kinds, Memory, Met, Scope, Size, Start, Tally, Visit, Visited, pieces, replay, search,
 };
+use crate::sim::check::Clause;
 
 /// A memory for one thread.
 #[derive(Default)]
@@ -75,7 +76,7 @@ fn one_fault_anywhere_violates_nothing() {
 #[test]
 fn the_order_of_the_search_changes_nothing() {
     let two = Size { members: 2, messages: 1 };
-    for start in [Start::Ring, Start::Hole] {
+    for start in [Start::Ring, Start::Hole, Start::Primary] {
         let keys = |backwards| {
             let (tally, states) = explore(start, two, 2, backwards);
             assert!(tally.failures.is_empty(), "{:?}", tally.failures);
@@ -86,6 +87,24 @@ fn the_order_of_the_search_changes_nothing() {
         let (forwards, backwards) = (keys(false), keys(true));
         assert_eq!(forwards.0.len(), backwards.0.len());
         assert!(forwards == backwards);
+    }
+}
+
+/// Primaries are confirmed, parted and confirmed again, and their clauses judged.
+#[test]
+fn a_primary_component_is_explored_as_well() {
+    let (tally, _) = explore(Start::Primary, THREE, 1, false);
+    let judged = |clause| tally.verdict.of(clause).map_or(0, |judgement| judgement.instances);
+    for clause in
+        [Clause::PrimaryConfirmation, Clause::PrimaryUniqueness, Clause::PrimaryContinuity]
+    {
+        assert!(judged(clause) > 50, "{}: {}", clause.name(), judged(clause));
+    }
+    let path = "primary/9:cut2,130:heal".parse().unwrap();
+    let mut lines = Vec::new();
+    replay(&path, THREE, &mut |line| lines.push(line.to_owned()));
+    for said in ["record of primary components is on disk", "\"ev\":\"primary\""] {
+        assert!(lines.iter().any(|line| line.contains(said)), "{said} in {lines:#?}");
     }
 }
 

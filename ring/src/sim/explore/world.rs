@@ -15,12 +15,14 @@ use crate::membership::ControlDestination;
 use crate::ordering::DataDestination;
 use crate::packing::Messages;
 use crate::params::Params;
+use crate::primary::{Policy, Primary};
 use crate::service::Service;
 use crate::sim::fault::Half;
 use crate::sim::god::{God, Violated};
 use crate::sim::node::index_of;
 use crate::sim::obliged::acknowledges;
 use crate::time::Time;
+use crate::trace::{Entry, Event};
 
 /// A frame's way from member to member.
 pub(super) const HOP: Duration = Duration::from_micros(50);
@@ -41,6 +43,7 @@ pub(super) enum What {
     Directive(Directive),
     Report(Report),
     Written(Epoch),
+    Stored(Bytes),
     Start,
     Publish(Service, Bytes),
 }
@@ -75,6 +78,7 @@ pub(super) enum Next {
 pub(super) struct World {
     pub(super) now: Time,
     params: Arc<Params>,
+    pub(super) policy: Arc<Policy>,
     pub(super) hosts: Vec<Host>,
     /// The next one last.
     pending: Vec<Pending>,
@@ -87,10 +91,11 @@ pub(super) struct World {
 
 impl World {
     /// Members that are down.
-    pub(super) fn new(members: usize, params: Params) -> Self {
+    pub(super) fn new(members: usize, params: Params, policy: Policy) -> Self {
         Self {
             now: BEGINNING,
             params: Arc::new(params),
+            policy: Arc::new(policy),
             hosts: (0..members).map(Host::new).collect(),
             pending: Vec::new(),
             sides: vec![0; members],
@@ -219,6 +224,11 @@ impl World {
                 control.written = Some(Some(ceiling));
                 return self.run_control(node);
             }
+            What::Stored(record) => {
+                host.record = Some(record);
+                control.stored = Some(true);
+                return self.run_control(node);
+            }
             What::Start => return Ok(()),
         }
         self.run_data(node)
@@ -229,7 +239,7 @@ impl World {
         if self.hosts[node].life.is_some() {
             return Ok(());
         }
-        self.hosts[node].start(&self.params, self.now);
+        self.hosts[node].start(&self.params, &self.policy, self.now);
         self.run_data(node)?;
         self.run_control(node)
     }
@@ -297,7 +307,8 @@ impl World {
         );
         let acknowledges = sends.iter().any(|(_, frame)| acknowledges(life, frame));
         self.god.observe(life, host.ceiling, &recorded, &sends, acknowledges)?;
-        host.record(recorded);
+        self.votes_are_durable(&recorded)?;
+        self.hosts[node].record(recorded);
         for report in reports {
             self.push(now + HAND_OVER, node, What::Report(report));
         }
@@ -320,7 +331,7 @@ impl World {
         side.notices.clear();
         let (directives, sends) =
             (std::mem::take(&mut side.directives), std::mem::take(&mut side.sends));
-        let write = side.write.take();
+        let (write, store) = (side.write.take(), side.store.take());
         for (_, frame) in &sends {
             self.god.observe_join(life, frame)?;
         }
@@ -338,7 +349,37 @@ impl World {
         if let Some(ceiling) = write {
             self.push(now + WRITE, node, What::Written(ceiling));
         }
+        if let Some(record) = store {
+            self.push(now + WRITE, node, What::Stored(record));
+        }
         Ok(())
+    }
+
+    /// Primary ⇒ all votes for it are on disk.
+    fn votes_are_durable(&mut self, recorded: &[Entry]) -> Result<(), Violated> {
+        let Policy::Dynamic { .. } = *self.policy else { return Ok(()) };
+        for entry in recorded {
+            let Event::Primary { ring } = entry.event else { continue };
+            for member in self.god.members_of(ring) {
+                self.god.judged += 1;
+                let host = self.hosts.iter().find(|host| host.id() == member);
+                if host.is_some_and(|host| !host.has_voted(ring)) {
+                    let detail = format!("{ring} is confirmed; {member} has no vote on disk");
+                    return Err(Violated { invariant: "primary ⇒ votes on disk", detail });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// With a policy, every living member knows to be in the primary component.
+    pub(super) fn is_primary(&self) -> bool {
+        *self.policy == Policy::None
+            || self.hosts.iter().filter_map(|host| host.life.as_ref()).all(|life| {
+                let ordering = life.data.ordering();
+                let primary = ordering.primary().and_then(Primary::primary);
+                primary == Some(ordering.installed().ring)
+            })
     }
 
     fn multicast(&mut self, from: usize, port: Port, frame: &Bytes) {
