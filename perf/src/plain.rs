@@ -45,7 +45,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "S", default_value = "5", value_parser = load::some_seconds)]
     seconds: Duration,
     /// Packets of each member a second, at planned times.
-    #[arg(long, value_name = "R", default_value = "1000", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "R", default_value = "1000")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: u64,
     /// One JSON object on one line.
     #[arg(long)]

@@ -21,6 +21,8 @@ pub enum Ignored {
     Duplicate,
     /// A packet beyond what this member can store.
     AboveCeiling,
+    /// A packet that left without the token, whose sender's before it has no place here yet.
+    OutOfTurn,
     /// The packet's originator is not a member of its ring.
     UnknownOriginator,
     /// This member's own multicast came back.
@@ -36,7 +38,7 @@ pub enum Ignored {
 }
 
 impl Ignored {
-    const COUNT: usize = 22;
+    const COUNT: usize = 23;
 
     const fn index(self) -> usize {
         match self {
@@ -62,6 +64,7 @@ impl Ignored {
             Self::Late => 19,
             Self::NotConcerned => 20,
             Self::HeldDown => 21,
+            Self::OutOfTurn => 22,
         }
     }
 }

@@ -129,11 +129,6 @@ impl Sender {
     const fn fits(&self, number: u64) -> bool {
         number > self.placed && number - self.placed <= SPAN
     }
-
-    /// The number above those all placed that shows `mark`.
-    fn marked(&self, mark: u16) -> Option<u64> {
-        (self.placed + 1..=self.placed + SPAN).find(|number| free_mark(*number) == mark)
-    }
 }
 
 /// What the window learns of a packet that has got its place.
@@ -213,12 +208,11 @@ impl Frees {
         }
     }
 
-    /// The number of the sender at `place` that `packet` of the ring shows.
+    /// The next number of the sender at `place` to be placed, if it is that which shows `mark`.
     #[must_use]
-    pub fn shown_by(&self, place: usize, packet: &Packet) -> Option<u64> {
-        let mark = packet.free_mark();
-        let sender = self.senders.get(place).filter(|_| mark != 0)?;
-        sender.marked(mark)
+    pub fn next_placed(&self, place: usize, mark: u16) -> Option<u64> {
+        let next = self.senders.get(place)?.placed + 1;
+        (free_mark(next) == mark).then_some(next)
     }
 
     /// Whether `packet`, which shows `number`, is another than the one held under it.
@@ -233,24 +227,22 @@ impl Frees {
         }
     }
 
-    /// The window has the packet at `seq` now.
+    /// The window has the packet at `seq` now: the next of its sender.
     pub fn place(&mut self, place: usize, number: u64, seq: Seq) -> Placed {
         let nothing = Placed { delivered: false };
-        let Some(sender) = self.senders.get_mut(place).filter(|sender| sender.fits(number)) else {
+        let Some(sender) = self.senders.get_mut(place).filter(|it| it.placed + 1 == number) else {
+            debug_assert!(false, "they are placed in the order of their numbers");
             return nothing;
         };
+        sender.placed = number;
         let slot = &mut sender.slots[Sender::index(number)];
-        let placed = match std::mem::replace(slot, Slot::Placed { number, seq }) {
+        match std::mem::replace(slot, Slot::Placed { number, seq }) {
             Slot::Held { number: of, delivered, .. } if of == number => {
                 self.waiting -= u32::from(!delivered);
                 Placed { delivered }
             }
             _ => nothing,
-        };
-        while matches!(sender.known(sender.placed + 1), Known::Placed(_)) {
-            sender.placed += 1;
         }
-        placed
     }
 
     /// Some held packet is not delivered.

@@ -26,6 +26,8 @@ pub enum Inserted {
     Duplicate,
     /// Above the ceiling: not stored.
     AboveCeiling,
+    /// Its sender's packet before it has no place here yet: not stored.
+    OutOfTurn,
 }
 
 impl Window {

@@ -80,6 +80,7 @@ impl Ordering {
             }
             Inserted::Duplicate => Err(Ignored::Duplicate),
             Inserted::AboveCeiling => Err(Ignored::AboveCeiling),
+            Inserted::OutOfTurn => Err(Ignored::OutOfTurn),
         }
     }
 

@@ -45,12 +45,19 @@ impl Ring {
     }
 
     /// Stores a packet of this ring; one that left without the token has its place then.
+    ///
+    /// Those of one sender are placed in the order of their numbers, and one out of turn is not
+    /// stored: else somebody could know the place of a packet, and nobody that of the one it waits for,
+    /// and those who go on together would not agree whether it may be delivered.
     pub(super) fn store(&mut self, seq: Seq, packet: Packet) -> Inserted {
-        let shown = self.shown_by(&packet);
+        if packet.free_mark() == 0 || self.window.holds(seq) {
+            return self.window.insert(seq, packet);
+        }
+        let Some((place, number)) = self.next_shown_by(&packet) else {
+            return Inserted::OutOfTurn;
+        };
         let inserted = self.window.insert(seq, packet);
-        if let (Some((place, number)), Inserted::New) = (shown, inserted)
-            && self.free.place(place, number, seq).delivered
-        {
+        if inserted == Inserted::New && self.free.place(place, number, seq).delivered {
             self.window.mark(seq);
         }
         inserted
@@ -58,17 +65,15 @@ impl Ring {
 
     /// Whether a packet of the ring is another than the one that left without the token as it says.
     pub(super) fn contradicts(&self, packet: &Packet) -> bool {
-        let shown = self.shown_by(packet);
+        let shown = (packet.free_mark() != 0).then(|| self.next_shown_by(packet)).flatten();
         shown.is_some_and(|(place, number)| self.free.contradicts(place, number, packet))
     }
 
-    /// The sender's place, and its number, of a packet that left without the token.
-    fn shown_by(&self, packet: &Packet) -> Option<(usize, u64)> {
-        if packet.free_mark() == 0 {
-            return None;
-        }
+    /// The sender's place, and its number, of a packet that left without the token, if it is the next
+    /// of its sender that is placed.
+    fn next_shown_by(&self, packet: &Packet) -> Option<(usize, u64)> {
         let place = self.roster.index_of(packet.originator)?;
-        Some((place, self.free.shown_by(place, packet)?))
+        Some((place, self.free.next_placed(place, packet.free_mark())?))
     }
 
     /// Whether it holds the old packet that a slot stands for.

@@ -81,6 +81,35 @@ fn what_one_delivered_without_a_place_is_delivered_in_the_regular_configuration_
     judged(world);
 }
 
+/// EVS 4: one misses the first of two packets, the other misses the claim of both; then their sender
+/// is gone. Who knows the place of the second must not take it as placed: its past has none.
+#[test]
+fn a_claim_counts_up_to_the_first_packet_that_is_missing() {
+    let mut world = idle_ring();
+    let is_lost = |arrival: &Arrival<'_>| match arrival.kind {
+        Kind::Free => arrival.to == C && is_number(arrival, 1),
+        Kind::Claim | Kind::Data => arrival.to == A,
+        Kind::Token => arrival.from == B,
+        _ => false,
+    };
+    publish(&mut world, B, Service::Fifo, "first");
+    run_losing(&mut world, is_lost, |world| deliveries(world, A, B).len() == 1);
+    publish(&mut world, B, Service::Fifo, "second");
+    run_losing(&mut world, is_lost, |world| counters(world, B).token_retransmits > 0);
+    assert_eq!(deliveries(&world, A, B), [(1, REGULAR), (2, REGULAR)]);
+    assert_eq!((deliveries(&world, C, B), originated(&world, B)), (vec![], 2));
+    let old = installed(&world, A);
+    world.kill(B);
+    run_losing(&mut world, NONE, |world| [A, C].iter().all(|node| installed(world, *node) != old));
+    assert_eq!(deliveries(&world, C, B), [(1, REGULAR), (2, REGULAR)]);
+    judged(world);
+}
+
+fn is_number(arrival: &Arrival<'_>, number: u64) -> bool {
+    let free = crate::wire::free::Free::parse(arrival.frame, crate::sim::node::cluster());
+    free.is_ok_and(|free| free.number == number)
+}
+
 /// The claim is lost on its way to one that has delivered the packet: it comes again as a packet of
 /// the ring, and is not delivered again.
 #[test]
