@@ -48,7 +48,8 @@ pub fn allowance(params: &Params, demand: &Demand) -> u32 {
 const FREE_PART: u64 = 4;
 
 /// Packets that a member may have under way without the token until it has it again: its share of a
-/// part of what the tightest member takes in one rotation, so that what the token allows still fits.
+/// part of what the tightest member takes in one rotation. They come besides what the token allows, so
+/// a buffer that is full to the last packet may lose some, which adapts its window like any loss.
 #[must_use]
 pub fn free_share(token: &Token) -> u32 {
     let room = token.least_ceiling().since(token.seq);

@@ -30,7 +30,7 @@ pub struct Params {
     /// Packets of messages that are nearly equally long are made equally long: for hosts whose
     /// frames of one length leave together, as super-packets.
     pub pad_packets: bool,
-    /// Reliable and fifo packets that may be under way without a place on the ring, at most
+    /// Packets that left without the token and are not known to be held by all, at most
     /// [`FREE_PACKETS_MAX`]; 0: all wait for the token.
     pub free_packets: u32,
     /// Silence of a ring after which its token counts as lost.

@@ -84,6 +84,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "count",
     "daemon",
     // roundel-perf load, floor, matrix, compare, failover, peers, stress; roundel chaos.
+    "beside",
     "drive",
     "failover",
     "faults",

@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Asked of the order: reliable, fifo, causal, agreed, safe.
     #[arg(long, default_value = "agreed", value_parser = options::service)]
     pub(crate) service: Service,
+    /// Fifo messages of each sender a second besides, of 64 B, which do not count.
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) beside: Option<u64>,
     /// Who does the member's work: threads of its own, or the one that sends and receives.
     #[arg(
         long,
@@ -116,9 +119,10 @@ impl Args {
     /// The same at members that run the same load.
     pub(crate) fn hash(&self) -> u64 {
         let Self { members, size, size_min, seconds, warmup, rate, senders, service, .. } = self;
+        let beside = self.beside;
         let all = format!(
             "{members} {size} {size_min:?} {seconds:?} {warmup:?} {rate:?} {senders:?} \
-                 {service:?}"
+                 {service:?} {beside:?}"
         );
         xxh3_64(all.as_bytes())
     }

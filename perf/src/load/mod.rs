@@ -235,7 +235,7 @@ impl<'a> Member<'a> {
     }
 
     fn start_sender(&mut self) -> io::Result<()> {
-        let Args { size, size_min, rate, service, warmup, seconds, .. } = *self.args;
+        let Args { size, size_min, rate, service, beside, warmup, seconds, .. } = *self.args;
         let size_min = size_min.map_or(size, |least| least.min(size));
         let lead = self.course.is_lead();
         if self.args.senders == Senders::One && !lead {
@@ -244,7 +244,7 @@ impl<'a> Member<'a> {
         let markers = lead.then_some([warmup, warmup + seconds]);
         let me = self.node.facts().id;
         let begun_ns = now_ns();
-        let plan = Plan { me, size, size_min, rate, service, begun_ns, markers };
+        let plan = Plan { me, size, size_min, rate, service, beside, begun_ns, markers };
         let source = Source::new(plan, self.publisher.clone());
         self.begun_ns = Some(begun_ns);
         self.load = match self.args.drive {

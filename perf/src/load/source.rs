@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) size_min: usize,
     pub(crate) rate: Rate,
     pub(crate) service: Service,
+    /// Fifo messages a second besides, which do not count.
+    pub(crate) beside: Option<u64>,
     /// Where the run began here, on the clock of [`now_ns`](crate::usage::now_ns).
     pub(crate) begun_ns: u64,
     /// When the lead marks start and end, after that; `None` for the others.
@@ -59,6 +61,7 @@ pub(crate) struct Source {
     batch: Batch,
     maker: Maker,
     sent: u64,
+    beside: u64,
     /// Still to be sent, the next one last.
     markers: Vec<(u64, Payload)>,
 }
@@ -70,7 +73,7 @@ impl Source {
             vec![(at(end), Payload::End), (at(start), Payload::Start)]
         });
         let (batch, maker) = (publisher.batch(plan.service), Maker::new(plan.size));
-        Self { plan, publisher, batch, maker, sent: 0, markers }
+        Self { plan, publisher, batch, maker, sent: 0, beside: 0, markers }
     }
 
     /// Hands over some of what is due at `now_ns`, as far as there is room.
@@ -90,6 +93,7 @@ impl Source {
                 Err(error) => full_or(error),
             };
         }
+        self.publish_beside(now_ns)?;
         for _ in 0..MESSAGES {
             // Planned from the beginning of the run, whatever happened since.
             let planned_ns = match self.plan.rate {
@@ -114,6 +118,20 @@ impl Source {
             }
         }
         Ok(Progress::Due)
+    }
+
+    /// Hands over one of what is sent besides, if it is due and there is room.
+    fn publish_beside(&mut self, now_ns: u64) -> Result<(), Box<dyn Error>> {
+        let due = self.plan.beside.map(|rate| self.plan.begun_ns + planned(self.beside, rate));
+        if due.is_none_or(|due| due > now_ns) {
+            return Ok(());
+        }
+        let filler = bytes::Bytes::from_static(&[0; 64]);
+        match self.publisher.try_publish(Service::Fifo, filler) {
+            Ok(()) => self.beside += 1,
+            Err(error) => drop(full_or(error.into())?),
+        }
+        Ok(())
     }
 
     /// Messages handed over so far.

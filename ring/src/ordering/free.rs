@@ -217,7 +217,7 @@ impl Ordering {
         let mut new = 0;
         for (seq, number, waits) in claim.packets() {
             let ring = self.active_mut();
-            // What is missing here is a hole now, and asked for like any.
+            // From the first that is missing here on, the places are holes now, and asked for like any.
             let Known::Held { free, .. } = ring.free.known(place, number) else { continue };
             let mut packet = free.packet.clone();
             packet.waits.sender = if packet.keeps_order() { waits } else { 0 };

@@ -177,9 +177,11 @@ impl Scratch {
     }
 }
 
-/// Frames that one cycle puts out: what a visit numbers and repairs, and a few others.
+/// Frames that one cycle puts out: what a visit numbers and repairs, what leaves without the token,
+/// and a few others.
 const fn outbox_frames(params: &Params) -> usize {
-    params.personal_packets as usize + params.retransmit_packets as usize + 8
+    let free = params.free_packets as usize;
+    params.personal_packets as usize + params.retransmit_packets as usize + free + 8
 }
 
 /// Flow control bounds a rotation anyway; some room is for packets that are sent again.
@@ -293,9 +295,9 @@ impl Ordering {
         let Installed { ring, delivered, .. } = &self.installed;
         let runs = matches!(self.phase, Phase::Alone | Phase::Operational);
         let highest = ring.window.highest();
-        let done = ring.stable >= highest && *delivered >= highest && !ring.free.is_waiting();
+        let done = ring.stable >= highest && *delivered >= highest;
         // A ring of one keeps its stable where its last packet was.
-        let at_rest = !self.has_work() && self.is_primary_at_rest();
+        let at_rest = !self.has_work() && !ring.free.is_waiting() && self.is_primary_at_rest();
         runs && at_rest && (done || highest == ring.start)
     }
 
@@ -314,7 +316,7 @@ impl Ordering {
     /// Messages accepted here and not yet delivered here: what a member that ends now loses.
     #[must_use]
     pub const fn undelivered(&self) -> u64 {
-        self.backlog.accepted() - self.own_delivered
+        self.backlog.accepted().saturating_sub(self.own_delivered)
     }
 
     /// Nothing accepted waits for a number.

@@ -339,6 +339,10 @@ impl Recovery {
 
     /// Stores a recovered packet at its old place.
     pub(super) fn insert(&self, old: &mut Ring, slot: Seq, packet: Packet) -> Inserted {
+        // What nobody in T holds comes from nobody.
+        if self.is_void(slot) {
+            return Inserted::Duplicate;
+        }
         match self.slots.resolve(slot) {
             Slot::Old(seq) => old.store(seq, packet),
             Slot::Free { .. } | Slot::Foreign | Slot::New => Inserted::Duplicate,

@@ -21,13 +21,14 @@ impl Ordering {
         self.counters.tokens += 1;
         self.arrive(now, &token);
         self.take_back_requests(&mut token);
+        // Before what I answer is gone: whoever asks for it may never get it.
+        self.watch_receivers(now, &token);
         let repaired = self.serve_requests(&mut token);
         self.write_promise(&mut token);
         if self.everybody_recovered(&token) {
             self.install(now);
         }
         self.note_stable(&token);
-        self.watch_receivers(now, &token);
         if self.may_hold(&token) {
             self.counters.holds += 1;
             let until = now + self.params.hold;

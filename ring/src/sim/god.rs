@@ -219,7 +219,9 @@ impl God {
                 if let Ok(claim) = Claim::parse(frame, cluster())
                     && claim.ring == running.ring
                 {
-                    self.originated(claim.ring, claim.sender, claim.last_seq());
+                    for (seq, ..) in claim.packets() {
+                        self.originated(claim.ring, claim.sender, seq);
+                    }
                 }
                 Ok(())
             }

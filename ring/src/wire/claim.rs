@@ -1,6 +1,6 @@
 //! Claim: the token's holder gives places to packets that it sent without the token.
 //!
-//! Who holds them needs no more than that; who misses one misses a packet of the ring.
+//! Who holds them needs no more than that; who misses one misses it and those behind it on the ring.
 
 use bytes::BufMut;
 

@@ -2,6 +2,7 @@
 //! situation arose, and that what came of it is right.
 
 mod free;
+mod receive;
 mod services;
 
 use std::time::Duration;

@@ -145,3 +145,32 @@ fn what_waits_for_a_lost_packet_is_lost_with_it_without_a_place_too() {
     assert_eq!(counters(&world, B).packets_discarded, 1);
     judged(world);
 }
+
+/// The same where the claim is lost at both, and the second packet comes again without the first.
+#[test]
+fn a_packet_that_comes_again_counts_behind_those_before_it() {
+    let mut world = idle_ring();
+    let is_first = |arrival: &Arrival<'_>| {
+        let data = crate::wire::data::Data::parse(arrival.frame, crate::sim::node::cluster());
+        is_number(arrival, 1) || data.is_ok_and(|data| data.seq.0 == 1)
+    };
+    let is_lost = |arrival: &Arrival<'_>| match arrival.kind {
+        Kind::Claim => true,
+        Kind::Free => arrival.to == C && is_first(arrival),
+        Kind::Data => arrival.to == A || is_first(arrival),
+        _ => false,
+    };
+    publish(&mut world, B, Service::Fifo, "first");
+    run_losing(&mut world, is_lost, |world| deliveries(world, A, B).len() == 1);
+    publish(&mut world, B, Service::Fifo, "second");
+    let repaired = |world: &World| counters(world, B).packets_retransmitted > 5;
+    run_losing(&mut world, is_lost, |world| originated(world, B) == 2 && repaired(world));
+    assert_eq!(deliveries(&world, A, B), [(1, REGULAR), (2, REGULAR)]);
+    let out_of_turn = counters(&world, C).ignored.of(Ignored::OutOfTurn);
+    assert!(out_of_turn > 0 && deliveries(&world, C, B).is_empty());
+    let old = installed(&world, A);
+    world.kill(B);
+    run_losing(&mut world, NONE, |world| [A, C].iter().all(|node| installed(world, *node) != old));
+    assert_eq!(deliveries(&world, C, B), [(1, REGULAR), (2, REGULAR)]);
+    judged(world);
+}
