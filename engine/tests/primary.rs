@@ -74,7 +74,12 @@ impl Place {
 
     /// From now on a member's record cannot be written: the file that replaces it has no room.
     fn fill(&self, at: u8) {
-        symlink("/dev/full", fresh(&self.record(at))).unwrap();
+        let since = Instant::now();
+        // It may be writing one at this moment.
+        while let Err(error) = symlink("/dev/full", fresh(&self.record(at))) {
+            assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+            assert!(since.elapsed() < PATIENCE, "a write does not end");
+        }
     }
 
     /// There is room again.
@@ -223,8 +228,8 @@ fn a_vote_that_cannot_be_written_waits_and_says_so() {
     let place = Place::new("refused-vote", 230);
     let mut members = place.join_all();
     wait_primary(&mut members);
-    place.fill(2);
     let was = log.said("the vote cannot be made durable");
+    place.fill(2);
     leave(members.remove(0));
     // Two of three may go on, but one of them cannot vote; messages are ordered all the same.
     wait_none(&mut members);
