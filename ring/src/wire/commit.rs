@@ -4,8 +4,6 @@
 //! entries in hand. Unlike the other frames it may exceed one datagram's MTU on very large rings;
 //! the control socket lets IP fragment it.
 
-use std::collections::BTreeMap;
-
 use bytes::BufMut;
 
 use super::header::{ClusterTag, Header, Kind};
@@ -101,11 +99,11 @@ impl Commit {
     /// below anybody's stable. So the slots of an old ring, from the least aru to the highest held,
     /// are no more than a window. Nor has any sender more token-free packets under way than it may.
     pub(crate) fn is_of_one_past(&self) -> bool {
-        let below = |entry: &Entry, other: &Entry| {
-            entry.installed == other.installed && entry.aru < other.stable
+        let contradict = |entry: &Entry, other: &Entry| {
+            entry.installed == other.installed
+                && (entry.aru < other.stable || !are_near(&entry.frees, &other.frees))
         };
-        let below_any = |entry: &Entry| self.entries.iter().any(|other| below(entry, other));
-        !self.entries.iter().any(below_any) && are_near(&self.entries)
+        !self.entries.iter().any(|entry| self.entries.iter().any(|other| contradict(entry, other)))
     }
 
     /// Appends the frame to `out`.
@@ -209,17 +207,13 @@ fn frees(from: &mut &[u8]) -> Result<Vec<FreeSpan>, Malformed> {
     Ok(frees)
 }
 
-/// Whether no two spans of one sender are further apart than packets under way may be.
-fn are_near(entries: &[Entry]) -> bool {
-    let mut covers: BTreeMap<(RingId, u8), FreeSpan> = BTreeMap::new();
-    for entry in entries {
-        for span in &entry.frees {
-            let cover = covers.entry((entry.installed, span.place)).or_insert(*span);
-            match cover.cover(span) {
-                Some(wider) => *cover = wider,
-                None => return false,
-            }
-        }
-    }
-    true
+/// Whether no two spans of one sender are further apart than packets under way may be. Both ascend by
+/// sender, so one walk over the two tells.
+fn are_near(frees: &[FreeSpan], others: &[FreeSpan]) -> bool {
+    let mut others = others.iter().peekable();
+    frees.iter().all(|span| {
+        while others.next_if(|other| other.place < span.place).is_some() {}
+        let same = others.peek().filter(|other| other.place == span.place);
+        same.is_none_or(|other| span.cover(other).is_some())
+    })
 }
