@@ -164,13 +164,23 @@ impl Assembler {
             Delivery::Primary { .. } => {}
             Delivery::Packet(delivered) => match delivered.packet.content {
                 Content::Messages { .. } => {
-                    for (index, payload) in (0..).zip(delivered.packet.payloads()) {
-                        each(message(delivered, index, payload, &delivered.packet.body));
+                    let body = &delivered.packet.body;
+                    let payloads = (0..).zip(delivered.packet.payloads());
+                    // Asked once a packet, and not once a message.
+                    if let Some(seq) = delivered.seq {
+                        for (index, payload) in payloads {
+                            let ordinal = Some(Ordinal::new(seq, index));
+                            each(message(delivered, ordinal, index, payload, body));
+                        }
+                    } else {
+                        for (index, payload) in payloads {
+                            each(message(delivered, None, index, payload, body));
+                        }
                     }
                 }
                 Content::Fragment(fragment) => {
                     if let Some(payload) = self.fragment(&delivered.packet, fragment) {
-                        each(message(delivered, 0, &payload, &payload));
+                        each(message(delivered, delivered.ordinal(0), 0, &payload, &payload));
                     }
                 }
             },
@@ -199,6 +209,7 @@ impl Assembler {
 
 fn message<'a>(
     delivered: &DeliveredPacket,
+    ordinal: Option<Ordinal>,
     index: u16,
     payload: &'a [u8],
     whole: &'a Bytes,
@@ -206,7 +217,7 @@ fn message<'a>(
     MessageRef {
         id: delivered.message_id(index),
         ring: delivered.ring,
-        ordinal: delivered.ordinal(index),
+        ordinal,
         in_configuration: delivered.in_configuration,
         service: delivered.packet.class.service,
         channel: delivered.packet.class.channel,
