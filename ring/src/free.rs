@@ -177,12 +177,6 @@ impl Frees {
         self.senders.get(place).map_or(Known::Missing, |sender| sender.known(number))
     }
 
-    /// Whether it could be stored now.
-    #[must_use]
-    pub fn fits(&self, place: usize, number: u64) -> bool {
-        self.senders.get(place).is_some_and(|sender| sender.fits(number))
-    }
-
     /// Stores a packet; false when it is here already, or does not fit.
     pub fn insert(&mut self, place: usize, number: u64, free: FreePacket) -> bool {
         let is_missing = self.known(place, number) == Known::Missing;
