@@ -1,7 +1,8 @@
 //! The control thread: carries between a link, the queues, the disk and the control half.
 
+use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -42,6 +43,8 @@ pub(crate) struct Control {
     adaptation: Adaptation,
     /// When the sockets are looked at next by a thread that has other work.
     look_at: Instant,
+    /// The next timer, as of the last cycle.
+    due_at: Option<Instant>,
 }
 
 /// What control carries for its half.
@@ -91,6 +94,7 @@ impl Control {
             looked_at: None,
             adaptation: Adaptation::default(),
             look_at: clock.now().0,
+            due_at: None,
             clock,
         }
     }
@@ -111,13 +115,24 @@ impl Control {
     /// A cycle at `now` if there is a reason for one, in a thread that has other work: a look at
     /// the sockets is a call for each.
     pub(crate) fn cycle_if_due(&mut self, now: Instant) -> usize {
-        if now < self.look_at && !self.has_news() {
+        let is_due = now >= self.look_at || self.due_at.is_some_and(|at| now >= at);
+        if !is_due && !self.has_news() {
             return 0;
         }
         let work = self.cycle();
-        let most = if work > 0 { Duration::ZERO } else { LOOK_INTERVAL };
-        self.look_at = now + self.time_left().map_or(most, |left| left.min(most));
+        self.look_at = if work > 0 { now } else { now + LOOK_INTERVAL };
+        self.due_at = self.time_left().map(|left| now + left);
         work
+    }
+
+    /// The sockets were waited for: whether something has come.
+    pub(crate) fn handle_wait(&mut self, now: Instant, has_come: bool) {
+        if has_come {
+            self.port.link.waker().clear();
+            self.look_at = now;
+        } else {
+            self.look_at = now + LOOK_INTERVAL;
+        }
     }
 
     /// The thread: cycles until the member has ended.
@@ -130,10 +145,12 @@ impl Control {
         self.port.bells.worker.ring();
     }
 
-    /// How long until the next timer.
+    /// How long until the next timer, or the next frame that faults delay.
     pub(crate) fn time_left(&self) -> Option<Duration> {
-        let (_, now) = self.clock.now();
-        self.half.poll_timeout().map(|at| at.since(now))
+        let (instant, now) = self.clock.now();
+        let timer = self.half.poll_timeout().map(|at| at.since(now));
+        let delayed = self.port.link.next_at().map(|at| at.saturating_duration_since(instant));
+        timer.into_iter().chain(delayed).min()
     }
 
     /// What this member's threads and application share.
@@ -211,19 +228,9 @@ impl Control {
         self.port.bells.control.awake();
     }
 
-    /// After a wait of another's for [`Control::fds`].
-    pub(crate) fn clear_wakes(&self) {
-        self.port.link.waker().clear();
-    }
-
-    /// The next [`Control::cycle_if_due`] looks at the sockets: they may have ended a wait.
-    pub(crate) fn look_soon(&mut self) {
-        self.look_at = self.clock.now().0;
-    }
-
-    /// What becomes readable when there is something to do.
-    pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        self.port.link.fds()
+    /// What becomes readable when there is something to do, for the wait of another.
+    pub(crate) fn files(&self) -> io::Result<Vec<OwnedFd>> {
+        self.port.link.fds().iter().map(BorrowedFd::try_clone_to_owned).collect()
     }
 }
 

@@ -275,8 +275,9 @@ fn control_peers(builder: &Builder) -> Vec<SocketAddrV4> {
     peers.map(|peer| SocketAddrV4::new(*peer.ip(), peer.port().saturating_add(1))).collect()
 }
 
-fn drive(builder: &Builder, worker: Worker, control: Control) -> Result<Drive, JoinError> {
+fn drive(builder: &Builder, mut worker: Worker, control: Control) -> Result<Drive, JoinError> {
     if builder.drive == DriveMode::Inline {
+        worker.watch(control.files().map_err(JoinError::Thread)?);
         return Ok(Drive::Inline { worker: Box::new(worker), control: Box::new(control) });
     }
     let [data_place, control_place] = builder.placement.places();

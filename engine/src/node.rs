@@ -341,7 +341,11 @@ impl Node {
     /// every 200 µs: to rest between rounds, use [`Node::wait`].
     pub fn poll(&mut self) -> usize {
         let Drive::Inline { worker, control } = &mut self.drive else { return 0 };
-        let work = worker.cycle() + control.cycle_if_due(worker.seen_at());
+        let mut work = worker.cycle();
+        if worker.take_watched() {
+            control.handle_wait(worker.seen_at(), true);
+        }
+        work += control.cycle_if_due(worker.seen_at());
         if self.publisher.shared.ending.is_stopping() {
             worker.finish();
             self.drive = Drive::Ended;

@@ -1,6 +1,7 @@
 //! The data worker: carries between a link, the queues and the data half. One bounded round of
 //! work is [`Worker::cycle`]; the thread is a loop around it.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -138,6 +139,16 @@ impl Worker {
         work
     }
 
+    /// Has the link's waits end for these files, too.
+    pub(crate) fn watch(&mut self, files: Vec<OwnedFd>) {
+        self.port.link.watch(files);
+    }
+
+    /// Whether one of the watched files was seen to become readable.
+    pub(crate) fn take_watched(&mut self) -> bool {
+        self.port.link.take_watched()
+    }
+
     /// When the last cycle began.
     pub(crate) const fn seen_at(&self) -> Instant {
         self.seen_at
@@ -215,9 +226,10 @@ impl Worker {
             IdleStep::Sleep => {
                 if let (Some(mine), Some(its)) = (self.prepare_sleep(now), control.prepare_sleep())
                 {
-                    self.port.link.wait_besides(&control.fds(), mine.min(its).min(most));
-                    control.clear_wakes();
-                    control.look_soon();
+                    self.port.link.wait(Some(mine.min(its).min(most)));
+                    // Nothing was counted meanwhile.
+                    self.published_at = self.clock.now().0;
+                    control.handle_wait(self.published_at, self.take_watched());
                 }
                 self.port.bells.worker.awake();
                 control.awake();

@@ -9,6 +9,12 @@ pub(crate) fn planned(number: u64, rate: u64) -> u64 {
     (number / rate) * SECOND_NS + (number % rate) * SECOND_NS / rate
 }
 
+/// How long after the first of `members` this one begins, so that they do not send at one time:
+/// each would be busy with its own message when the others' come.
+pub(crate) fn phase(place: usize, members: usize, rate: u64) -> u64 {
+    SECOND_NS * place as u64 / (rate * members.max(1) as u64)
+}
+
 /// The first message that is to be sent at this time after the beginning or later.
 pub(crate) fn first_at(after_ns: u64, rate: u64) -> u64 {
     let number = (u128::from(after_ns) * u128::from(rate)).div_ceil(SECOND_NS.into());
@@ -30,6 +36,11 @@ mod tests {
         assert_eq!(planned(1, 3), 333_333_333);
         assert_eq!(planned(3_000_000, 3), 1_000_000_000_000_000);
         assert_eq!(planned(10_000, 10_000), 1_000_000_000);
+    }
+
+    #[test]
+    fn members_send_by_turns() {
+        assert_eq!([0, 1, 2].map(|place| phase(place, 3, 1_000)), [0, 333_333, 666_666]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::exit::{self, Exit};
 use crate::figures::{Percentiles, histogram};
 use crate::floor::{FRAME_BYTES, Frame};
 use crate::load;
-use crate::pace::{nanoseconds, planned};
+use crate::pace::{nanoseconds, phase, planned};
 use crate::result::{self, Validity};
 use crate::start;
 use crate::usage::now_ns;
@@ -192,14 +192,21 @@ impl Member<'_> {
 
     /// How long there is nothing to send, while it is sent.
     fn until_due(&self) -> Option<Duration> {
-        let due = self.begun_ns? + planned(self.sent, self.args.rate);
+        let due = self.due(self.begun_ns?);
         self.is_complete().then(|| Duration::from_nanos(due.saturating_sub(now_ns())))
+    }
+
+    /// When the next packet is to be sent.
+    fn due(&self, begun_ns: u64) -> u64 {
+        let place = self.known.keys().filter(|other| **other < self.me).count();
+        let phase = phase(place, self.args.members.into(), self.args.rate);
+        begun_ns + phase + planned(self.sent, self.args.rate)
     }
 
     /// Sends the packet whose time has come.
     fn send_due(&mut self) -> bool {
         let begun = *self.begun_ns.get_or_insert_with(now_ns);
-        let due = begun + planned(self.sent, self.args.rate);
+        let due = self.due(begun);
         if now_ns() < due || due >= begun + nanoseconds(self.args.seconds) {
             return false;
         }

@@ -110,8 +110,7 @@ impl ControlLink {
     /// Blocks until there is something to receive, a [`Waker`] fires, or `timeout` is over;
     /// `None` is no timeout. May end early.
     pub fn wait(&mut self, timeout: Option<Duration>) {
-        let next_at = self.impairment.as_ref().and_then(|it| it.next_at());
-        let due = next_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let due = self.next_at().map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = match (timeout, due) {
             (Some(timeout), Some(due)) => Some(timeout.min(due)),
             (timeout, due) => timeout.or(due),
@@ -125,6 +124,12 @@ impl ControlLink {
             self.fds().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         wait_for(&mut fds, timeout);
         self.waker.clear();
+    }
+
+    /// When a frame comes that faults delay: no file tells of it.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Instant> {
+        self.impairment.as_ref()?.next_at()
     }
 
     /// Ends waits of this link, from any thread.

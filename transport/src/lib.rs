@@ -39,7 +39,7 @@ pub use counters::{ControlCounters, Counters};
 pub use frame::{Destination, Frame};
 pub use impair::{Faults, FaultsHit, Impairment};
 pub use interface::{Interface, InterfaceError, Wanted};
-pub use link::{DataLink, KernelDrops};
+pub use link::{DataLink, KernelDrops, WATCHED_MAX};
 pub use memory::Network;
 pub use neighbours::Neighbours;
 pub use notice::{Notice, UringError};

@@ -1,7 +1,7 @@
 //! The link of the thread that orders messages.
 
 use std::net::SocketAddrV4;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,13 +19,16 @@ use crate::sys::messages::Messages;
 use crate::sys::mmsg::Mmsg;
 use crate::sys::options;
 use crate::sys::uring::{Failure, Uring};
-use crate::waker::{Waker, wait_for};
+use crate::waker::{Waker, is_ready, wait_for};
 
 /// How long a wait lasts at most while all receive memory is held: nothing tells when it is not.
 pub(crate) const STALL: Duration = Duration::from_millis(1);
 
 /// How long sending waits at most for the kernel to have room again, each time.
 const ROOM_PAUSE: Duration = Duration::from_millis(1);
+
+/// Files that one link watches besides its own, at most.
+pub const WATCHED_MAX: usize = 4;
 
 /// The way to the kernel, or around it.
 #[derive(Debug)]
@@ -67,6 +70,9 @@ pub struct DataLink {
     plan: Vec<Planned>,
     errnos: Vec<i32>,
     waker: Waker,
+    /// Open as long as the backend polls them.
+    watched: Vec<OwnedFd>,
+    watched_is_ready: bool,
     counters: Counters,
 }
 
@@ -89,6 +95,8 @@ impl DataLink {
             plan: Vec::new(),
             errnos: Vec::new(),
             waker,
+            watched: Vec::new(),
+            watched_is_ready: false,
             counters: Counters::default(),
         }
     }
@@ -167,6 +175,9 @@ impl DataLink {
 
     /// Blocks until there is something to receive, a [`Waker`] fires, or `timeout` is over;
     /// `None` is no timeout. May end early. Queued frames are not sent by it.
+    ///
+    /// What a waker told of is to be looked for after the next [`receive`](Self::receive): wakes
+    /// until then count for this wait.
     pub fn wait(&mut self, timeout: Option<Duration>) {
         if self.inbox.is_waiting() {
             return;
@@ -177,41 +188,44 @@ impl DataLink {
             (timeout, due) => timeout.or(due),
         };
         match &mut self.backend {
-            Backend::Uring(uring) => match uring.wait(timeout) {
-                Ok(true) => {}
-                // Nothing has completed, so the call that clears the waker is saved.
-                Ok(false) => return,
-                Err(failure) => {
+            Backend::Uring(uring) => {
+                if let Err(failure) = uring.wait(timeout) {
                     self.degrade(&failure);
                 }
-            },
-            Backend::Mmsg(mmsg) => mmsg.wait(&self.waker, timeout),
+            }
+            Backend::Mmsg(mmsg) => {
+                self.watched_is_ready |= mmsg.wait(&self.waker, &self.watched, timeout);
+                self.waker.clear();
+            }
             Backend::Memory(_) => {
-                let mut fds = [PollFd::new(self.waker.as_fd(), PollFlags::POLLIN)];
+                let fds = self.watched.iter().map(AsFd::as_fd).chain([self.waker.as_fd()]);
+                let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
                 wait_for(&mut fds, timeout);
+                self.watched_is_ready |= fds[..self.watched.len()].iter().any(is_ready);
+                self.waker.clear();
             }
         }
-        self.waker.clear();
     }
 
-    /// As [`wait`](Self::wait), and also until one of `others` becomes readable: for a thread that
-    /// waits for more than this link. It allocates.
-    pub fn wait_besides(&mut self, others: &[BorrowedFd<'_>], timeout: Duration) {
-        if self.inbox.is_waiting() {
-            return;
+    /// Has waits of this link end also when one of these files becomes readable, at most
+    /// [`WATCHED_MAX`]: for a thread that waits for more than the link. What there is to read in
+    /// them must be read up before the next wait.
+    pub fn watch(&mut self, files: Vec<OwnedFd>) {
+        debug_assert!(files.len() <= WATCHED_MAX, "files to watch: {}", files.len());
+        if let Backend::Uring(uring) = &mut self.backend {
+            uring.watch(files.iter().map(AsRawFd::as_raw_fd));
         }
-        let due = self.fault_due();
-        let stalled = match &self.backend {
-            Backend::Uring(uring) => uring.is_stalled(),
-            Backend::Mmsg(mmsg) => mmsg.is_stalled(),
-            Backend::Memory(_) => false,
+        self.watched = files;
+    }
+
+    /// Whether a wait, or with io_uring also a [`receive`](Self::receive), has seen one of the
+    /// watched files become readable since this was asked last.
+    pub fn take_watched(&mut self) -> bool {
+        let seen = match &mut self.backend {
+            Backend::Uring(uring) => uring.take_watched(),
+            Backend::Mmsg(_) | Backend::Memory(_) => false,
         };
-        let bounds = [due, stalled.then_some(STALL)].into_iter().flatten();
-        let timeout = bounds.fold(timeout, Duration::min);
-        let fds = self.fds().into_iter().chain([self.waker.as_fd()]).chain(others.iter().copied());
-        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        wait_for(&mut fds, Some(timeout));
-        self.waker.clear();
+        std::mem::take(&mut self.watched_is_ready) || seen
     }
 
     /// How long until a delayed frame is to come, where faults delay some.
@@ -333,6 +347,8 @@ impl DataLink {
         let may_be_sending = uring.may_be_sending();
         if let Some(own) = sockets.next() {
             self.counters.uring_errno = failure.errno();
+            // What it would have told of is looked for instead.
+            self.watched_is_ready = !self.watched.is_empty();
             self.backend = Backend::Mmsg(Box::new(Mmsg::new(own, sockets.next())));
         }
         may_be_sending

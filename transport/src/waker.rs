@@ -51,6 +51,11 @@ impl AsFd for Waker {
     }
 }
 
+/// Whether a wait has found this one ready, or broken.
+pub(crate) fn is_ready(fd: &PollFd<'_>) -> bool {
+    fd.any().unwrap_or(true)
+}
+
 /// Blocks until one of `fds` is ready or `timeout` is over; may end early.
 pub(crate) fn wait_for(fds: &mut [PollFd<'_>], timeout: Option<Duration>) {
     // The one error that a correct call can meet is a signal, which ends the wait.

@@ -67,6 +67,7 @@ on! {
         wait::a_frame_ends_a_wait,
         wait::a_wake_ends_a_wait_also_when_it_came_before,
         wait::a_wait_ends_by_itself,
+        wait::a_watched_file_ends_a_wait,
         wait::a_link_moves_to_another_thread,
         wait::the_descriptors_tell_that_there_is_something,
     ]

@@ -103,6 +103,11 @@ impl Course {
         &self.phase
     }
 
+    /// The member's place among all.
+    pub(crate) fn place(&self) -> usize {
+        self.members.iter().position(|member| *member == self.me).unwrap_or(0)
+    }
+
     /// This member gives the words to begin, start and end.
     pub(crate) fn is_lead(&self) -> bool {
         self.members.first() == Some(&self.me)

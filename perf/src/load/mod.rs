@@ -29,6 +29,7 @@ pub(crate) use tally::Tally;
 
 use crate::counters::Counters;
 use crate::exit::{self, End, Exit};
+use crate::pace::phase;
 use crate::result::{self, Validity};
 use crate::start::{self, GATHER_MAX};
 use crate::usage::{clock_id, now_ns};
@@ -243,7 +244,7 @@ impl<'a> Member<'a> {
         }
         let markers = lead.then_some([warmup, warmup + seconds]);
         let me = self.node.facts().id;
-        let begun_ns = now_ns();
+        let begun_ns = now_ns() + self.phase();
         let plan = Plan { me, size, size_min, rate, service, beside, begun_ns, markers };
         let source = Source::new(plan, self.publisher.clone());
         self.begun_ns = Some(begun_ns);
@@ -252,6 +253,14 @@ impl<'a> Member<'a> {
             Drive::Inline => Sending::Inline(Box::new(source)),
         };
         Ok(())
+    }
+
+    /// How long this member begins behind the lead.
+    fn phase(&self) -> u64 {
+        match self.args.rate {
+            Rate::PerSecond(rate) => phase(self.course.place(), self.args.members.into(), rate),
+            Rate::Max => 0,
+        }
     }
 
     /// Publishes the course's words. This thread never waits for room: it is the one that makes it.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use libc::{c_void, iovec, mmsghdr, sockaddr_in};
@@ -11,13 +11,13 @@ use socket2::Socket;
 
 use crate::counters::Counters;
 use crate::inbox::Inbox;
-use crate::link::STALL;
+use crate::link::{STALL, WATCHED_MAX};
 use crate::outbox::Via;
 use crate::sys::intake::{Arrived, Intake, SocketTerms};
 use crate::sys::messages::{
     CONTROL_BYTES, Messages, NAME_BYTES, empty_header, parse_name, parse_segment_bytes,
 };
-use crate::waker::{Waker, wait_for};
+use crate::waker::{Waker, is_ready, wait_for};
 
 /// Datagrams received by one call: super-packets of a megabyte together.
 const BATCH: usize = 16;
@@ -84,11 +84,20 @@ impl Mmsg {
         }
     }
 
-    /// Blocks until there is something to receive, a wake, or the end of `timeout`.
-    pub(crate) fn wait(&self, waker: &Waker, timeout: Option<Duration>) {
+    /// Blocks until there is something to receive, a wake, or the end of `timeout`, and for
+    /// `watched`; whether one of those is readable.
+    pub(crate) fn wait(
+        &self,
+        waker: &Waker,
+        watched: &[OwnedFd],
+        timeout: Option<Duration>,
+    ) -> bool {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        // A socket that is not waited for is the waker once more, which changes nothing.
-        let mut fds = [(); 3].map(|()| readable(waker.as_fd()));
+        // A file that is not waited for is the waker once more, which changes nothing.
+        let mut fds = [(); 3 + WATCHED_MAX].map(|()| readable(waker.as_fd()));
+        for (fd, file) in fds[3..].iter_mut().zip(watched) {
+            *fd = readable(file.as_fd());
+        }
         let mut timeout = timeout;
         let receivers = [Some(&self.own), self.group.as_ref()];
         for (fd, receiver) in fds[1..].iter_mut().zip(receivers.into_iter().flatten()) {
@@ -99,11 +108,7 @@ impl Mmsg {
             }
         }
         wait_for(&mut fds, timeout);
-    }
-
-    /// Whether something is not received for want of memory.
-    pub(crate) fn is_stalled(&self) -> bool {
-        self.own.stalled || self.group.as_ref().is_some_and(|group| group.stalled)
+        fds[3..].iter().zip(watched).any(|(fd, _)| is_ready(fd))
     }
 
     fn sender(&self, via: Via) -> &Socket {

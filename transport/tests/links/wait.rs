@@ -1,5 +1,7 @@
 //! Waiting and waking.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -88,6 +90,37 @@ pub(crate) fn a_wake_ends_a_wait_also_when_it_came_before(way: Way) {
         link.wait(Some(Duration::ZERO));
     }
     assert_silent(&mut link);
+}
+
+/// As a control link beside a data link: one thread waits for both.
+pub(crate) fn a_watched_file_ends_a_wait(way: Way) {
+    let mut link = links(&settings(way), 1).remove(0);
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let files = vec![OwnedFd::from(ours.try_clone().unwrap())];
+    link.watch(files);
+    link.wait(Some(Duration::from_millis(1)));
+    assert!(!link.take_watched());
+    for number in 0..20_u8 {
+        let theirs = theirs.try_clone().unwrap();
+        let other = thread::spawn(move || {
+            // Before the wait and during it.
+            thread::sleep(Duration::from_millis(u64::from(number % 2) * 2));
+            theirs.send(&[number]).unwrap();
+        });
+        until(|| {
+            link.wait(None);
+            link.receive(Instant::now());
+            link.take_watched()
+        });
+        other.join().unwrap();
+        let mut byte = [0];
+        assert_eq!((ours.recv(&mut byte).unwrap(), byte), (1, [number]));
+        assert!(!link.take_watched(), "told once");
+    }
+    assert_silent(&mut link);
+    link.waker().wake();
+    link.wait(None);
+    assert!(!link.take_watched());
 }
 
 pub(crate) fn a_wait_ends_by_itself(way: Way) {

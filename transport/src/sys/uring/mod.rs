@@ -11,7 +11,7 @@ mod ring;
 mod why;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use io_uring::types::CancelBuilder;
@@ -42,6 +42,7 @@ const RECEIVE: u64 = 1 << 32;
 const SEND: u64 = 2 << 32;
 const WAKE: u64 = 3 << 32;
 const CANCEL: u64 = 4 << 32;
+const WATCH: u64 = 5 << 32;
 const KIND: u64 = u64::MAX << 32;
 
 /// An error number that no kernel gives: the completion was not seen yet.
@@ -96,7 +97,18 @@ pub(crate) struct Uring {
     waker_is_armed: bool,
     /// A wake was seen that no wait has ended for yet.
     is_woken: bool,
+    /// Nothing was received since the last wait: what wakes are seen now, it may have ended for.
+    has_waited: bool,
+    watched: Vec<Watched>,
+    watched_is_ready: bool,
     sends_pending: usize,
+}
+
+/// A file that its owner keeps open.
+#[derive(Debug)]
+struct Watched {
+    file: RawFd,
+    is_armed: bool,
 }
 
 impl Uring {
@@ -155,6 +167,9 @@ impl Uring {
             waker,
             waker_is_armed: false,
             is_woken: false,
+            has_waited: false,
+            watched: Vec::new(),
+            watched_is_ready: false,
             sends_pending: 0,
         }
     }
@@ -177,6 +192,7 @@ impl Uring {
             // may take the arrival in between), and stays until the next one.
             let is_all_taken = has_asked && self.ring.queued() == 0;
             if is_quiet && (is_all_taken || !self.ring.has_work()) {
+                self.has_waited = false;
                 // The data's is the group's, or there is only one.
                 return Ok(self.receivers.iter().next_back().is_some_and(Receiver::is_receiving));
             }
@@ -233,24 +249,35 @@ impl Uring {
         Ok(())
     }
 
-    /// Blocks until there is something to receive, a wake, or the end of `timeout`; false when
-    /// nothing has completed.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Failure> {
+    /// Blocks until there is something to receive, a wake, or the end of `timeout`.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
         if std::mem::take(&mut self.is_woken) || self.ring.has_completions() {
-            return Ok(true);
+            return Ok(());
         }
         let timeout = if self.is_stalled() {
             Some(timeout.map_or(STALL, |timeout| timeout.min(STALL)))
         } else {
             timeout
         };
-        self.arm_waker();
+        self.arm_polls();
         self.enter(1, timeout)?;
-        Ok(self.ring.has_completions())
+        self.has_waited = true;
+        Ok(())
+    }
+
+    /// Ends waits also for these files, which stay open as long as this lives.
+    pub(crate) fn watch(&mut self, files: impl Iterator<Item = RawFd>) {
+        let watched = |file| Watched { file, is_armed: false };
+        self.watched.extend(files.map(watched));
+    }
+
+    /// Whether one of the watched files became readable since this was asked last.
+    pub(crate) fn take_watched(&mut self) -> bool {
+        std::mem::take(&mut self.watched_is_ready)
     }
 
     /// Whether something is not received, for want of memory.
-    pub(crate) fn is_stalled(&self) -> bool {
+    fn is_stalled(&self) -> bool {
         !self.receivers.iter().all(Receiver::is_receiving)
     }
 
@@ -303,18 +330,18 @@ impl Uring {
             let user_data = RECEIVE | index as u64;
             receiver.replenish(&mut self.ring, user_data, inbox.has_room(), counters);
         }
-        self.arm_waker();
+        self.arm_polls();
     }
 
-    fn arm_waker(&mut self) {
-        if self.waker_is_armed {
-            return;
+    fn arm_polls(&mut self) {
+        if !self.waker_is_armed {
+            self.waker_is_armed = arm_poll(&mut self.ring, self.waker.as_fd().as_raw_fd(), WAKE);
         }
-        let file = types::Fd(self.waker.as_fd().as_raw_fd());
-        let poll = opcode::PollAdd::new(file, libc::POLLIN as u32).multi(true);
-        let poll = poll.build().user_data(WAKE);
-        // SAFETY: a poll points to nothing.
-        self.waker_is_armed = unsafe { self.ring.push(&poll) };
+        for (index, watched) in self.watched.iter_mut().enumerate() {
+            if !watched.is_armed {
+                watched.is_armed = arm_poll(&mut self.ring, watched.file, WATCH | index as u64);
+            }
+        }
     }
 
     /// Takes in all completions that are there; how many.
@@ -338,8 +365,14 @@ impl Uring {
                 }
                 WAKE => {
                     self.waker_is_armed &= cqueue::more(flags);
-                    // One that a wait has ended for already is not counted twice.
-                    self.is_woken |= self.waker.clear();
+                    // Each wake completes once more, so what was written is left unread.
+                    self.is_woken |= !self.has_waited;
+                }
+                WATCH => {
+                    if let Some(watched) = self.watched.get_mut(index) {
+                        watched.is_armed &= cqueue::more(flags);
+                    }
+                    self.watched_is_ready = true;
                 }
                 _ => {}
             }
@@ -368,6 +401,13 @@ impl Uring {
             }
         }
     }
+}
+
+/// Has each time that `file` becomes readable complete; false when there is no room to ask for it.
+fn arm_poll(ring: &mut Ring, file: RawFd, user_data: u64) -> bool {
+    let poll = opcode::PollAdd::new(types::Fd(file), libc::POLLIN as u32).multi(true);
+    // SAFETY: a poll points to nothing.
+    unsafe { ring.push(&poll.build().user_data(user_data)) }
 }
 
 impl Drop for Uring {
