@@ -148,7 +148,7 @@ impl Member<'_> {
             if work {
                 worked_at = now;
             } else if let Some(left) = self.until_due() {
-                self.bare.link.wait(Some(left.min(HELLO)));
+                self.bare.link.wait(Some(left.min(load::WAIT_MAX)));
             } else {
                 self.bare.rest(worked_at, now);
             }

@@ -48,7 +48,7 @@ const BATCH_PACKETS: usize = 8;
 const BATCH_MESSAGES: u32 = 64;
 
 /// Longest wait for an event: bounds how late an interrupt is noticed.
-const WAIT_MAX: Duration = Duration::from_millis(100);
+pub(crate) const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Runs one member of the load and prints what it saw.
 pub(crate) fn run(args: &Args) -> Exit {
