@@ -99,6 +99,9 @@ pub enum ParamsError {
         "window of {0} packets: must be a power of two from 64 to {WINDOW_PACKETS_MAX}; take 8192"
     )]
     Window(usize),
+    /// More token-free packets than a commit entry can name.
+    #[error("{0} token-free packets under way: at most {FREE_PACKETS_MAX}; take that")]
+    Free(u32),
     /// A count or time that must be positive is zero.
     #[error("{0} is 0: nothing would ever be sent, or nothing else; take the default")]
     Zero(&'static str),
@@ -164,6 +167,9 @@ impl Params {
                 return Err(ParamsError::Zero(name));
             }
         }
+        if self.free_packets > FREE_PACKETS_MAX {
+            return Err(ParamsError::Free(self.free_packets));
+        }
         if self.hold > self.token_loss / 4 {
             return Err(ParamsError::Hold { hold: self.hold, token_loss: self.token_loss });
         }
@@ -181,5 +187,18 @@ impl Params {
     #[must_use]
     pub fn token_retransmit(&self) -> Duration {
         self.token_loss / (self.token_retransmits + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_token_free_packets_than_can_be_named() {
+        let params = |free_packets| Params { free_packets, ..Params::default() };
+        assert_eq!(params(FREE_PACKETS_MAX).validate(), Ok(()));
+        let error = params(FREE_PACKETS_MAX + 1).validate().unwrap_err();
+        assert!(error.to_string().contains("17 token-free packets"), "{error}");
     }
 }

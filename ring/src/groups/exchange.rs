@@ -172,6 +172,15 @@ impl Exchange {
         told.find(|member| member.0 == node).map(|member| member.1)
     }
 
+    /// Members of the configuration whose part was not told to its end.
+    pub(super) fn missing(&self) -> Vec<NodeId> {
+        let told = |part: &Part, node: &NodeId| {
+            part.complete && part.members.iter().any(|(member, _)| member == node)
+        };
+        let is_missing = |node: &&NodeId| !self.parts.values().any(|part| told(part, node));
+        self.members.iter().filter(is_missing).copied().collect()
+    }
+
     /// The members of the configuration.
     pub(super) fn members(&self) -> Arc<[NodeId]> {
         Arc::clone(&self.members)

@@ -474,6 +474,14 @@ impl Groups {
         is_told && self.exchange.is_none() && self.outbox.is_empty() && self.in_flight == 0
     }
 
+    /// The members whose tables have not come since the configuration, ascending: until then nothing
+    /// happens in any group. It takes a few rotations; a member that stays here has no groups of its
+    /// own, and must run them or leave.
+    #[must_use]
+    pub fn waiting_for(&self) -> Vec<NodeId> {
+        self.exchange.as_ref().map_or_else(Vec::new, Exchange::missing)
+    }
+
     /// The ring of the configuration in force, while it is known to be the primary component.
     #[must_use]
     pub const fn primary(&self) -> Option<RingId> {

@@ -352,13 +352,16 @@ fn tables_are_exchanged_and_what_is_held_follows() {
     one.groups.send(a, &[group("g")], Service::Agreed, b"hold me").unwrap();
     assert_eq!((one.turn(), two.turn()), (0, 0));
     let early = wire::message("a", &[group("g")], b"early");
-    for (sender, service, payload) in [
-        (1, Service::Fifo, &early),
-        (2, Service::Agreed, &of_two[0]),
-        (1, Service::Agreed, &of_one[0]),
+    let both = vec![NodeId(1), NodeId(2)];
+    for (sender, service, payload, missing) in [
+        (1, Service::Fifo, &early, &both[..]),
+        (2, Service::Agreed, &of_two[0], &both[..1]),
+        (1, Service::Agreed, &of_one[0], &[]),
     ] {
-        one.deliver(sender, service, payload.clone());
-        two.deliver(sender, service, payload.clone());
+        for it in [&mut one, &mut two] {
+            it.deliver(sender, service, payload.clone());
+            assert_eq!(it.groups.waiting_for(), missing);
+        }
     }
     let (to_one, to_two) = (one.told(), two.told());
     let (GroupEvent::View(at_one), GroupEvent::View(at_two)) = (&to_one[0].event, &to_two[0].event)
@@ -376,6 +379,34 @@ fn tables_are_exchanged_and_what_is_held_follows() {
     assert!(one.groups.counts().held_bytes_max >= 5);
     // And now they leave.
     assert_eq!(two.groups.poll_publish().unwrap().payload, wire::leave(b.0, "g"));
+}
+
+/// However short a ring's messages may be, if the names fit.
+#[test]
+fn tables_are_told_in_messages_that_the_ring_takes() {
+    for limit in [320, 500, 1_000, 4 << 10, 64 << 10] {
+        let (mut one, mut two) = (Member::new(1), Member::new(2));
+        for it in [&mut one, &mut two] {
+            it.groups.handle_limit(limit);
+            for number in 0..100 {
+                let long = format!("{number:0>width$}", width = NAME_BYTES_MAX);
+                let endpoint = it.attach(&long);
+                it.join(endpoint, &long);
+                it.join(endpoint, "all");
+            }
+            it.turn();
+        }
+        let of_one = chunks(&mut one, 5, &[1], &[1, 2]);
+        let of_two = chunks(&mut two, 5, &[2], &[1, 2]);
+        let told = [(1, &of_one), (2, &of_two)];
+        for (sender, payload) in told.iter().flat_map(|(of, it)| it.iter().map(|it| (*of, it))) {
+            assert!(payload.len() <= limit, "{} of {limit} bytes", payload.len());
+            one.deliver(sender, Service::Agreed, payload.clone());
+            two.deliver(sender, Service::Agreed, payload.clone());
+        }
+        assert_eq!(one.groups.contents(), two.groups.contents());
+        assert_eq!(one.groups.members(&"all".parse().unwrap()).len(), 200, "{limit}");
+    }
 }
 
 #[test]

@@ -182,6 +182,16 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
+    /// The members whose statuses have not come since the configuration, ascending: until then it is
+    /// [`Standing::Changing`]. It takes a few rotations; a member that stays here has no replica, and
+    /// must run one or leave.
+    #[must_use]
+    pub fn waiting_for(&self) -> Vec<NodeId> {
+        let Phase::Deciding(statuses) = &self.phase else { return Vec::new() };
+        let has_not_come = |member: &&NodeId| !statuses.contains_key(member);
+        self.members.iter().filter(has_not_come).copied().collect()
+    }
+
     /// What has a place in the log may be applied: enough hold it, and the configuration is known to
     /// be one in which that may be.
     pub(super) const fn may_apply(&self) -> bool {

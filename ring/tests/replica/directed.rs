@@ -370,6 +370,29 @@ fn those_that_forgot_make_no_majority() {
     assert_eq!(map.get(b"key").map(|value| &value[..]), Some(&b"value 1"[..]));
 }
 
+/// A member without a replica holds everything up, and is named.
+#[test]
+fn who_says_nothing_is_named() {
+    let mut cluster = cluster(3, 0, |_| {});
+    cluster.install_all(&ids(&[1, 2, 3]));
+    for node in ids(&[1, 3]) {
+        cluster.evs.originate(node);
+    }
+    for node in ids(&[1, 2, 3]) {
+        while cluster.evs.receive(&mut Dice::new(1), node, 1) {}
+    }
+    for node in [1, 3] {
+        cluster.deliver(NodeId(node), usize::MAX);
+        assert_eq!(cluster.standing(NodeId(node)), Standing::Changing);
+        assert_eq!(cluster.hosts[&NodeId(node)].replica.waiting_for(), ids(&[2]));
+    }
+    cluster.install_all(&ids(&[1, 3]));
+    settle(&mut cluster);
+    assert_eq!(cluster.standing(NodeId(1)), Standing::Synced);
+    assert_eq!(cluster.hosts[&NodeId(1)].replica.waiting_for(), []);
+    cluster.heal();
+}
+
 #[test]
 fn when_all_crash_all_begin_again() {
     let mut cluster = cluster(3, 0, |_| {});
