@@ -352,7 +352,7 @@ fn tables_are_exchanged_and_what_is_held_follows() {
     one.groups.send(a, &[group("g")], Service::Agreed, b"hold me").unwrap();
     assert_eq!((one.turn(), two.turn()), (0, 0));
     let early = wire::message("a", &[group("g")], b"early");
-    let both = vec![NodeId(1), NodeId(2)];
+    let both = [NodeId(1), NodeId(2)];
     for (sender, service, payload, missing) in [
         (1, Service::Fifo, &early, &both[..]),
         (2, Service::Agreed, &of_two[0], &both[..1]),
@@ -389,7 +389,7 @@ fn tables_are_told_in_messages_that_the_ring_takes() {
         for it in [&mut one, &mut two] {
             it.groups.handle_limit(limit);
             for number in 0..100 {
-                let long = format!("{number:0>width$}", width = NAME_BYTES_MAX);
+                let long = format!("{number:0>NAME_BYTES_MAX$}");
                 let endpoint = it.attach(&long);
                 it.join(endpoint, &long);
                 it.join(endpoint, "all");

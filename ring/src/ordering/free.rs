@@ -214,21 +214,31 @@ impl Ordering {
             return Err(Ignored::Inconsistent);
         }
         self.active_mut().rotation.heard(claim.hop, members, now);
-        let mut new = 0;
+        let (mut new, mut lost) = (0, None);
         for (seq, number, waits) in claim.packets() {
             let ring = self.active_mut();
-            // From the first that is missing here on, the places are holes now, and asked for like any.
-            let Known::Held { free, .. } = ring.free.known(place, number) else { continue };
+            // From the first that is missing here on, the places are holes now, and asked for at once.
+            let Known::Held { free, .. } = ring.free.known(place, number) else {
+                lost = lost.or((!ring.window.holds(seq)).then_some(seq));
+                continue;
+            };
             let mut packet = free.packet.clone();
             packet.waits.sender = if packet.keeps_order() { waits } else { 0 };
             packet.waits.past = free_mark(number);
             let service = packet.class.service;
-            if ring.store(seq, packet) == Inserted::New {
-                new += 1;
-                if matches!(self.phase, Phase::Operational) {
-                    self.note_overtaking(seq, service);
+            match ring.store(seq, packet) {
+                Inserted::New => {
+                    new += 1;
+                    if matches!(self.phase, Phase::Operational) {
+                        self.note_overtaking(seq, service);
+                    }
                 }
+                Inserted::OutOfTurn => lost = lost.or(Some(seq)),
+                _ => {}
             }
+        }
+        if let Some(first) = lost {
+            self.active_mut().note_lost(first, claim.last_seq());
         }
         if new > 0 { Ok(()) } else { Err(Ignored::Duplicate) }
     }

@@ -144,7 +144,7 @@ impl Ordering {
         (run, held_here, rest)
     }
 
-    /// Step 6: asks for what I miss, up to what cannot merely be late.
+    /// Step 6: asks for what I miss and what cannot merely be late.
     pub(super) fn request_holes(&mut self, token: &mut Token) {
         let limit = requests_max(token.promises.len());
         let aru = self.promise().aru;
@@ -155,20 +155,18 @@ impl Ordering {
         let others = u32::try_from(ring.roster.len() - 1).unwrap_or(1).max(1);
         #[expect(clippy::cast_possible_truncation, reason = "members are at most 128")]
         let (skip, by) = ((rotation.asked % others) as u8, ring.me as u8);
-        let ceiling = ring.window.ceiling();
-        let upto = rotation.request_limit.min(ceiling);
         let asks = |(first, last): (Seq, Seq)| {
             let count = u16::try_from(last.since(first) + 1).unwrap_or(u16::MAX);
             Request { first, count, by, skip, held: false }
         };
         let room = limit.saturating_sub(token.requests.len());
-        let window = &self.active().window;
+        let wanted = self.active().wanted(token.seq);
         match &self.phase {
             Phase::Recovering(recovery) => {
                 let old = recovery.holes(&self.installed.ring);
-                token.requests.extend(old.chain(window.holes(upto)).take(room).map(asks));
+                token.requests.extend(old.chain(wanted).take(room).map(asks));
             }
-            _ => token.requests.extend(window.holes(upto).take(room).map(asks)),
+            _ => token.requests.extend(wanted.take(room).map(asks)),
         }
     }
 

@@ -63,6 +63,26 @@ impl Ring {
         inserted
     }
 
+    /// The ranges that I miss and ask for on a token with `seq`: up to what cannot merely be late, and
+    /// of what is claimed to have left before.
+    pub(super) fn wanted(&self, seq: Seq) -> impl Iterator<Item = (Seq, Seq)> + '_ {
+        let limit = self.rotation.request_limit.min(self.window.ceiling());
+        let end = seq.min(self.window.ceiling());
+        let lost = self.rotation.lost.iter().flat_map(move |(first, last)| {
+            let after = Seq(first.0.saturating_sub(1)).max(limit).max(self.window.aru());
+            window::holes(after, end.min(*last), |seq| self.window.packet(seq).is_some())
+        });
+        self.window.holes(limit).chain(lost)
+    }
+
+    /// A sender claims packets of which these are not here: they were sent before, so they are lost.
+    pub(super) fn note_lost(&mut self, first: Seq, last: Seq) {
+        // One range a sender and rotation; more can only be forged, and are asked for a rotation later.
+        if self.rotation.lost.len() < self.roster.len() {
+            self.rotation.lost.push((first, last));
+        }
+    }
+
     /// Whether a packet of the ring is another than the one that left without the token as it says.
     pub(super) fn contradicts(&self, packet: &Packet) -> bool {
         let shown = (packet.free_mark() != 0).then(|| self.next_shown_by(packet)).flatten();
@@ -128,6 +148,8 @@ pub(super) struct Rotation {
     pub(super) last_seq: Seq,
     /// What I asked may be missing, not merely late: the seq of the token I sent one rotation ago.
     pub(super) request_limit: Seq,
+    /// What was claimed since my last visit and had not come.
+    pub(super) lost: Vec<(Seq, Seq)>,
     /// What may be sent until my next visit fits my receive buffer.
     pub(super) receive_limit: Seq,
     /// What I may send without the token until my next visit.
@@ -191,6 +213,7 @@ impl Rotation {
             visits: 0,
             last_seq: start,
             request_limit: start,
+            lost: Vec::new(),
             receive_limit: start,
             free_share: 0,
             last_sent: 0,

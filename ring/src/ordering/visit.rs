@@ -77,7 +77,7 @@ impl Ordering {
         let fitting = u64::from(self.receive.packets());
         let ring = self.active_mut();
         // What I ask for now comes besides: repair counts, as it does for the global window (step 3).
-        let missing = ring.window.holes(ring.rotation.request_limit);
+        let missing = ring.wanted(token.seq);
         let missing = missing.map(|(first, last)| last.since(first) + 1).sum::<u64>();
         let room = fitting.saturating_sub(missing).max(members);
         ring.rotation.receive_limit = token.seq.plus(room);
@@ -238,6 +238,7 @@ impl Ordering {
         rotation.last_seq = token.seq;
         rotation.free_share = flow::free_share(&token);
         rotation.request_limit = rotation.request_limit.max(token.seq);
+        rotation.lost.clear();
         rotation.idle = idle;
         rotation.cancelled = false;
         rotation.frame.clear();

@@ -41,15 +41,15 @@ fn nothing_behind_a_missing_message_counts_as_held() {
     let mut world = idle_ring();
     publish(&mut world, B, Service::Fifo, "before");
     let is_free = |arrival: &Arrival<'_>| arrival.kind == Kind::Free && arrival.to == C;
-    let visits = counters(&world, A).tokens;
-    run_losing(&mut world, is_free, |world| counters(world, A).tokens > visits + 1);
-    assert_eq!(deliveries(&world, A, B), [(1, REGULAR)]);
-    assert_eq!(counters(&world, B).packets_free, 1);
-    publish(&mut world, B, Service::Safe, "behind");
     let is_lost = |arrival: &Arrival<'_>| {
         let data = crate::wire::data::Data::parse(arrival.frame, crate::sim::node::cluster());
         is_free(arrival) || arrival.to == C && data.is_ok_and(|data| data.seq.0 == 1)
     };
+    let visits = counters(&world, A).tokens;
+    run_losing(&mut world, is_lost, |world| counters(world, A).tokens > visits + 1);
+    assert_eq!(deliveries(&world, A, B), [(1, REGULAR)]);
+    assert_eq!(counters(&world, B).packets_free, 1);
+    publish(&mut world, B, Service::Safe, "behind");
     let visits = counters(&world, A).tokens;
     run_losing(&mut world, is_lost, |world| counters(world, A).tokens > visits + 20);
     assert!(holds(&world, C, 2) && !holds(&world, C, 1));
@@ -58,6 +58,18 @@ fn nothing_behind_a_missing_message_counts_as_held() {
     }
     run_losing(&mut world, NONE, |world| (A..=C).all(|node| deliveries(world, node, B).len() == 2));
     assert_eq!(deliveries(&world, C, B), [(1, REGULAR), (2, REGULAR)]);
+    judged(world);
+}
+
+/// A claim says that its packets left before it: who misses one asks at the next visit already.
+#[test]
+fn what_is_claimed_and_missing_is_asked_for_at_once() {
+    let mut world = idle_ring();
+    let visits = counters(&world, C).tokens;
+    publish(&mut world, B, Service::Fifo, "lost once");
+    let is_lost = |arrival: &Arrival<'_>| arrival.kind == Kind::Free && arrival.to == C;
+    run_losing(&mut world, is_lost, |world| !deliveries(world, C, B).is_empty());
+    assert_eq!(counters(&world, C).tokens, visits + 1, "asked for at the first visit");
     judged(world);
 }
 
