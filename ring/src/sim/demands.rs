@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::plan;
 use super::run::{Failure, settle};
 use super::world::World;
-use crate::pace::REMEMBERED;
+use crate::pace::{REMEMBERED, STRETCH_MAX};
 use crate::wire::Kind;
 
 /// Judges a cluster that is one quiet ring; leaves it as one.
@@ -103,8 +103,9 @@ fn go_on_without_a_lowest_that_cannot_propose(world: &mut World) -> Result<(), F
         world.network.link_mut(LOWEST, to).kind_loss = Some((Kind::Commit, 1.0));
     }
     // Long enough for the slowest host to notice, so that all must gather again.
+    let stretched = STRETCH_MAX * world.params.token_loss;
     cut_off(world, LOWEST, true);
-    world.run_for(20 * world.params.consensus)?;
+    world.run_for(stretched + 20 * world.params.consensus)?;
     cut_off(world, LOWEST, false);
     // They hear it, and gather with it.
     world.run_for(5 * world.params.consensus)?;
