@@ -3,12 +3,13 @@
 
 mod input;
 mod output;
+mod views;
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use roundel::options::{MemberOptions, duration, service};
-use roundel::{EndReason, EventRef, MessageId, Node, Service};
+use roundel::{EndReason, EventRef, Facts, MessageId, Node, Service};
 
 use crate::exit::Exit;
 use crate::log::LogOptions;
@@ -23,11 +24,17 @@ Examples:
                                            one of three members that order 3 000 lines
   roundel cat --deliver-only --json        only listen, until Ctrl-C
   roundel cat --interface 127.0.0.2        a second member on this host (and 127.0.0.3, ...)
+  roundel cat --views --primary majority:1,2,3 --id 1
+                                           sees views of the primary component, and no parts
 
 Lines become messages without their newline; an empty line is a message. A member is at first
 alone in its configuration: what it sends before --wait-members is met reaches nobody else.
 
-Exit codes: 0 it left as asked, 1 it failed, 2 options that cannot be used, 130 interrupted
+With --views lines wait for the first view, and for the next one while views change. A member that
+is not in the primary component has stopped: until it comes back, as another process, its lines are
+refused.
+
+Exit codes: 0 it left as asked, 1 it failed or a line was refused, 2 options that cannot be used, 130 interrupted
 (with --deliver-only being told to stop is the normal end: 0).";
 
 /// How long a leave may take to deliver what was accepted.
@@ -49,7 +56,10 @@ pub(crate) struct Args {
     /// How messages are delivered: reliable, fifo, causal, agreed or safe.
     #[arg(long, value_name = "SERVICE", default_value = "agreed", value_parser = service)]
     service: Service,
-    /// Publish nothing until a regular configuration has N members.
+    /// Print views of the primary component, and messages in them, instead of configurations.
+    #[arg(long)]
+    views: bool,
+    /// Publish nothing until a regular configuration (or a view) has N members.
     #[arg(long, value_name = "N")]
     wait_members: Option<usize>,
     /// Leave once N messages, of all members together, were delivered here.
@@ -81,11 +91,23 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(stop) => stop,
         Err(error) => return refused(Exit::Failed, &error),
     };
+    if args.views {
+        return views::run(args, &builder, stop);
+    }
     let node = match builder.join() {
         Ok(node) => node,
         Err(error) => return refused(Exit::from(&error), &error),
     };
-    let facts = node.facts();
+    introduce(node.facts(), args);
+    let session = Session::new(args, node, stop);
+    match session.run() {
+        Ok(exit) => exit,
+        Err(error) => refused(Exit::Failed, &format_args!("stdout cannot be written: {error}")),
+    }
+}
+
+/// Says which member this is.
+fn introduce(facts: &Facts, args: &Args) {
     let on = &facts.interface;
     eprintln!(
         "roundel cat: member {} of {:?} on {} ({}), {}",
@@ -95,11 +117,6 @@ pub(crate) fn run(args: &Args) -> Exit {
         on.address,
         facts.io
     );
-    let session = Session::new(args, node, stop);
-    match session.run() {
-        Ok(exit) => exit,
-        Err(error) => refused(Exit::Failed, &format_args!("stdout cannot be written: {error}")),
-    }
 }
 
 fn refused(exit: Exit, error: &dyn std::fmt::Display) -> Exit {

@@ -47,7 +47,8 @@ pub(crate) struct Args {
     /// A fault strikes less than N steps after the one before [default: at any step].
     #[arg(long, value_name = "N")]
     within: Option<u32>,
-    /// Where it starts: cold, ring, hole, merge, primary; or all.
+    /// Where it starts: cold, ring, hole, merge; as a primary component by the dynamic policy (primary),
+    /// by majority or weighted; or all.
     #[arg(long, default_value = "all", value_name = "NAME", value_parser = parse_scenario)]
     scenario: Scenarios,
     /// Kinds of faults: usual (drop, crash, cut, heal), or all (also frames late or twice).

@@ -16,8 +16,7 @@ use crate::events::Events;
 use crate::exit::Exit;
 use crate::output::write_object;
 use crate::stop::Stop;
-use input::Input;
-pub(crate) use input::{Line, split_word, text};
+pub(crate) use input::{Input, Line, split_word, text};
 pub(crate) use witness::Telling;
 use witness::{News, Witness};
 

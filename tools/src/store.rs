@@ -3,17 +3,17 @@
 mod machine;
 mod output;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roundel::NodeId;
 use roundel::options::{MemberOptions, duration};
 use roundel::replica::lock::{Fence, LockCommand, LockOutput};
 use roundel::replica::map::MapCommand;
 use roundel::replica::{Event, Options, Progress, Replica, RequestId, Standing, SubmitError};
+use roundel::{NodeId, Policy};
 use serde::Serialize;
 
 use crate::events::Events;
@@ -26,6 +26,8 @@ const EXAMPLES: &str = "\
 Examples:
   roundel store --quorum majority:1,2,3 --id 1      one of three replicas, of which two go on
   echo 'put colour blue' | roundel store --json     one line in, its answer out
+  roundel store --quorum primary --primary dynamic:1,2,3 --id 1
+                                                    what goes on is the primary component
 
 Lines of stdin, answered in the order of the replicated log:
   put KEY VALUE       get KEY             delete KEY
@@ -46,10 +48,11 @@ used, 130 interrupted.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Which part goes on, the same at every member: that in which most of these hold the state, or
-    /// every part; then parts that meet lose what all but one of them did.
-    #[arg(long, value_name = "always|majority:ID,…", default_value = "always")]
+    /// the same with the quorum of --primary and in the primary component alone, or every part; then
+    /// parts that meet lose what all but one of them did.
+    #[arg(long, value_name = "always|majority:ID,…|primary", default_value = "always")]
     #[arg(value_parser = quorum)]
-    quorum: Progress,
+    quorum: Quorum,
     /// Stay this long after stdin's end, so that others can finish.
     #[arg(long, value_name = "D", default_value = "1s", value_parser = duration)]
     linger: Duration,
@@ -62,20 +65,53 @@ pub(crate) struct Args {
     log: LogOptions,
 }
 
-fn quorum(text: &str) -> Result<Progress, String> {
-    let usage = || "use always, or majority:1,2,3 with all replicas' ids".to_owned();
-    if text == "always" {
-        return Ok(Progress::Always);
+/// Which part goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Quorum {
+    Always,
+    Majority(BTreeSet<NodeId>),
+    /// By the member's policy for the primary component.
+    Primary,
+}
+
+impl Quorum {
+    fn progress(&self, policy: &Policy) -> Result<Progress, &'static str> {
+        match self {
+            Self::Always => Ok(Progress::Always),
+            Self::Majority(set) => Ok(Progress::Majority(set.clone())),
+            Self::Primary if *policy == Policy::None => Err(NO_POLICY),
+            Self::Primary => Ok(Progress::Primary(policy.clone())),
+        }
+    }
+}
+
+const NO_POLICY: &str = "--quorum primary goes by the policy for the primary component, and there \
+                         is none; fix: name one, the same at every member, with --primary, or \
+                         use --quorum majority:ID,…";
+
+fn quorum(text: &str) -> Result<Quorum, String> {
+    let usage = || "use always, primary, or majority:1,2,3 with all replicas' ids".to_owned();
+    match text {
+        "always" => return Ok(Quorum::Always),
+        "primary" => return Ok(Quorum::Primary),
+        _ => {}
     }
     let ids = text.strip_prefix("majority:").ok_or_else(usage)?;
     let set: Option<_> = ids.split(',').map(|id| id.trim().parse().ok().map(NodeId)).collect();
-    set.map(Progress::Majority).ok_or_else(usage)
+    set.map(Quorum::Majority).ok_or_else(usage)
 }
 
 /// Runs until stdin's end or a signal.
 pub(crate) fn run(args: &Args) -> Exit {
     args.log.install();
-    let replica = Replica::new(Store::default(), Options::new(args.quorum.clone()));
+    let progress = match args.quorum.progress(args.member.primary()) {
+        Ok(progress) => progress,
+        Err(reason) => {
+            eprintln!("roundel store: {reason}");
+            return Exit::Usage;
+        }
+    };
+    let replica = Replica::new(Store::default(), Options::new(progress));
     let setting = Setting { member: &args.member, json: args.json, linger: args.linger };
     shell::run(setting, Session::default(), replica)
 }
@@ -272,9 +308,23 @@ mod tests {
 
     #[test]
     fn quorums_are_named() {
-        assert_eq!(quorum("always"), Ok(Progress::Always));
-        let set = [NodeId(1), NodeId(2)].into();
-        assert_eq!(quorum("majority:1, 2"), Ok(Progress::Majority(set)));
-        assert!(["", "majority", "majority:", "majority:x"].map(quorum).iter().all(Result::is_err));
+        assert_eq!(quorum("always"), Ok(Quorum::Always));
+        let set: BTreeSet<NodeId> = [NodeId(1), NodeId(2)].into();
+        assert_eq!(quorum("majority:1, 2"), Ok(Quorum::Majority(set)));
+        assert_eq!(quorum("primary"), Ok(Quorum::Primary));
+        for wrong in ["", "majority", "majority:", "majority:x", "primary:1", "most"] {
+            assert!(quorum(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_quorum_by_the_primary_is_that_of_its_policy() {
+        let set: BTreeSet<NodeId> = [NodeId(1), NodeId(2)].into();
+        let policy = Policy::Dynamic { initial: set.clone() };
+        assert_eq!(Quorum::Primary.progress(&policy), Ok(Progress::Primary(policy.clone())));
+        assert!(Quorum::Primary.progress(&Policy::None).is_err_and(|it| it.contains("fix: ")));
+        // What is said outright does not depend on it.
+        assert_eq!(Quorum::Majority(set.clone()).progress(&policy), Ok(Progress::Majority(set)));
+        assert_eq!(Quorum::Always.progress(&Policy::None), Ok(Progress::Always));
     }
 }

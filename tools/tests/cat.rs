@@ -130,6 +130,42 @@ fn alone_it_leaves_after_its_input() {
 }
 
 #[test]
+fn with_views_lines_wait_for_the_first_one_and_are_refused_without() {
+    let cluster = Cluster::new(70);
+    let options = ["--views", "--primary", "majority:1,2,3", "--linger", "0s"];
+    let mut one = Running::start(&mut cluster.member(1, &options));
+    one.write(b"early\n");
+    let mut two = Running::start(&mut cluster.member(2, &options));
+    for member in [&mut one, &mut two] {
+        let view = member.wait_for(|it| it["event"] == "view" && it["processes"][1]["node"] == 2);
+        assert_eq!(view["processes"][0]["node"], 1);
+    }
+    one.wait_for(|it| it["event"] == "accepted" && it["line"] == 1);
+    one.wait_for(|it| it["payload"] == "early");
+    two.write(b"late\n");
+    two.close_stdin();
+    let left = two.end();
+    assert_eq!(left.status.code(), Some(0), "{left:?}");
+    let summary = left.summary();
+    assert_eq!((&summary["left_after"], &summary["own"]), (&json!("input"), &json!(1)));
+
+    // One of three is no primary component.
+    one.wait_for(|it| it["event"] == "stopped");
+    one.write(b"alone\n");
+    let refused = one.wait_for(|it| it["event"] == "refused" && it["line"] == 2);
+    assert!(refused["reason"].as_str().is_some_and(|it| it.contains("view")), "{refused}");
+    one.close_stdin();
+    let ended = one.end();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(ended.lines[0]["schema"], "roundel.views/1");
+    let summary = ended.summary();
+    let counts = ["accepted", "refused", "delivered", "own", "stopped"].map(|it| &summary[it]);
+    assert_eq!(counts.map(Value::as_u64), [1, 1, 2, 1, 1].map(Some), "{summary}");
+    assert!(ended.events("configuration").is_empty(), "it knows of no parts");
+    assert_eq!(check(cluster.traces()).status.code(), Some(0));
+}
+
+#[test]
 fn a_line_longer_than_a_message_is_an_error() {
     let cluster = Cluster::new(40);
     let options = ["--message-size", "1KiB", "--linger", "0s"];
@@ -155,6 +191,7 @@ fn what_cannot_be_is_refused_with_a_fix() {
         (vec!["--config", config.to_str().unwrap()], None, "`token-timeout`"),
         (vec![], Some("ROUNDEL_CLUSTR"), "ROUNDEL_CLUSTER"),
         (vec!["--mtu", "900"], None, "1500"),
+        (vec!["--views"], None, "with --primary"),
     ] {
         let mut command = roundel();
         command.arg("cat").args(&options);

@@ -15,6 +15,8 @@
 //! which it does not know.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails where it expects")]
 
+#[path = "net/chatter.rs"]
+mod chatter;
 #[path = "net/faults.rs"]
 mod faults;
 #[path = "net/groups.rs"]
@@ -33,12 +35,16 @@ mod names;
 mod order;
 #[path = "net/primary.rs"]
 mod primary;
+#[path = "net/processes.rs"]
+mod processes;
 #[path = "net/replicas.rs"]
 mod replicas;
 #[path = "net/run.rs"]
 mod run;
 #[path = "net/stories.rs"]
 mod stories;
+#[path = "net/views.rs"]
+mod views;
 
 /// What the operator set a variable of this test to.
 fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {

@@ -171,6 +171,7 @@ fn what_no_member_can_be_started_with_is_refused() {
         ended.stderr
     };
     assert!(refused(&["store", "--quorum", "most"]).contains("majority:1,2,3"));
+    assert!(refused(&["store", "--quorum", "primary"]).contains("with --primary"));
     assert!(refused(&["endpoint", "a@1"]).contains("leave it out"));
     assert!(refused(&["endpoint", "desk", "--join", "a..b"]).contains("between dots"));
 }

@@ -78,6 +78,7 @@ pub const KNOWN_NAMES: &[&str] = &[
     "subscribe",
     "trace-dir",
     "until-total",
+    "views",
     "wait-members",
     "within",
     // roundel daemon, pub, sub, members, groups, status, chat.

@@ -309,6 +309,12 @@ impl MemberOptions {
         self.primary != Policy::None
     }
 
+    /// Which configurations may be the primary component.
+    #[must_use]
+    pub const fn primary(&self) -> &Policy {
+        &self.primary
+    }
+
     /// Slices of the processor; zero for those that a thread has anyway.
     #[must_use]
     pub fn slice(&self) -> Duration {

@@ -75,6 +75,25 @@ struct Configurations {
     transitional: u64,
 }
 
+/// Writes a message.
+pub(super) fn write_message(events: &mut Events, message: &MessageRef<'_>) -> io::Result<()> {
+    let json = events.is_json();
+    let out = events.out();
+    if !json {
+        write!(out, "{}: ", message.id.sender)?;
+        write_readable(out, message.payload)?;
+        return out.write_all(b"\n");
+    }
+    let line = MessageLine {
+        event: "message",
+        sender: message.id.sender.0,
+        seq: message.ordinal.map(|ordinal| ordinal.0),
+        service: message.service.name(),
+        payload: Payload::new(message.payload),
+    };
+    write_object(out, &line)
+}
+
 impl Output {
     pub(super) fn new(json: bool, has_policy: bool) -> Self {
         Self {
@@ -114,21 +133,7 @@ impl Output {
         self.counts.delivered += 1;
         self.counts.own += u64::from(is_own);
         self.digest.update(message.id.sender, message.payload);
-        let json = self.events.is_json();
-        let out = self.events.out();
-        if !json {
-            write!(out, "{}: ", message.id.sender)?;
-            write_readable(out, message.payload)?;
-            return out.write_all(b"\n");
-        }
-        let line = MessageLine {
-            event: "message",
-            sender: message.id.sender.0,
-            seq: message.ordinal.map(|ordinal| ordinal.0),
-            service: message.service.name(),
-            payload: Payload::new(message.payload),
-        };
-        write_object(out, &line)
+        write_message(&mut self.events, message)
     }
 
     pub(super) fn configuration(&mut self, configuration: &Configuration) -> io::Result<()> {

@@ -248,7 +248,7 @@ fn write_level(out: &mut impl Write, line: &LevelLine) -> io::Result<()> {
     };
     writeln!(
         out,
-        "{:<6} {} faults: {} distinct states, {} steps, {} paths ({} merged, {} ended), \
+        "{:<8} {} faults: {} distinct states, {} steps, {} paths ({} merged, {} ended), \
          {how_far}, {:.1} s",
         line.scenario,
         line.faults,

@@ -36,7 +36,7 @@ pub(crate) fn text(word: &[u8]) -> Result<&str, String> {
 
 /// All lines.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     lines: Receiver<io::Result<Line>>,
     /// Not taken yet.
     held: Option<Line>,
@@ -45,7 +45,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Begins to read; lines of more than `bytes_max` bytes are cut one byte behind that.
-    pub(super) fn start(bytes_max: usize) -> io::Result<Self> {
+    pub(crate) fn start(bytes_max: usize) -> io::Result<Self> {
         let (sender, lines) = sync_channel(LINES_MAX);
         let read = move || {
             let mut input = io::stdin().lock();
@@ -66,7 +66,7 @@ impl Input {
     }
 
     /// The next line, if there is one.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         if let Some(line) = self.held.take() {
             return Ok(Some(line));
         }
@@ -81,12 +81,12 @@ impl Input {
     }
 
     /// Gives a line back: it comes again.
-    pub(super) fn hold(&mut self, line: Line) {
+    pub(crate) fn hold(&mut self, line: Line) {
         self.held = Some(line);
     }
 
     /// All lines were taken and no more will come.
-    pub(super) const fn has_ended(&self) -> bool {
+    pub(crate) const fn has_ended(&self) -> bool {
         self.ended && self.held.is_none()
     }
 }

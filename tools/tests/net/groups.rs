@@ -2,13 +2,11 @@
 //! What each was told of its groups is compared with what the others were told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::chatter::Chatter;
 use crate::member::Member;
 use crate::run::{Run, Spec, ids};
 use crate::stories::compare;
@@ -30,7 +28,7 @@ fn groups_through_joins_crashes_partitions_and_merges() {
     wait_view(&run, &members, "all", &[1, 2, 3, 4, 5]);
     wait_view(&run, &members[..3], "low", &[1, 2, 3]);
     wait_view(&run, &members[2..], "deep.x", &[3, 4, 5]);
-    let chatter = Chatter::start(&run);
+    let chatter = Chatter::start(&run, send);
     run_told(&run, 100);
 
     members[2].say("leave low\n".to_owned());
@@ -89,6 +87,12 @@ fn start(run: &mut Run, id: u32) -> Arc<Member> {
     }
     let spec = Spec { command: &["endpoint", NAME], ..Spec::new(id).options(&options) };
     run.start_as(&spec)
+}
+
+/// What each life is told to send.
+fn send(life: u32, count: u64) -> String {
+    let to = if count.is_multiple_of(3) { "all,deep.x" } else { "all" };
+    format!("send {to} {life}.{count}")
 }
 
 /// Waits until the last view of a group at each of these has exactly the endpoints of these nodes.
@@ -152,50 +156,5 @@ fn equal_tables(run: &Run) {
         let answer = |member: &Arc<Member>| member.log().told_of("members").next_back().cloned();
         let first = answer(&live[0]);
         assert!(live.iter().all(|member| answer(member) == first), "{group}: {first:?}");
-    }
-}
-
-/// Has all members send, a few messages at a time, until it is ended.
-#[derive(Debug)]
-struct Chatter {
-    members: Arc<Mutex<Vec<Arc<Member>>>>,
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<BTreeMap<u32, u64>>,
-}
-
-const PAUSE: Duration = Duration::from_millis(4);
-
-impl Chatter {
-    fn start(run: &Run) -> Self {
-        let members = Arc::new(Mutex::new(run.live()));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (theirs, until) = (Arc::clone(&members), Arc::clone(&stop));
-        let thread = thread::spawn(move || {
-            let mut sent: BTreeMap<u32, u64> = BTreeMap::new();
-            while !until.load(Ordering::Acquire) {
-                let live = theirs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                for member in live.iter().filter(|member| !member.is_gone()) {
-                    let life = member.name.life;
-                    let count = sent.entry(life).or_default();
-                    let to = if count.is_multiple_of(3) { "all,deep.x" } else { "all" };
-                    member.say(format!("send {to} {life}.{count}\n"));
-                    *count += 1;
-                }
-                thread::sleep(PAUSE);
-            }
-            sent
-        });
-        Self { members, stop, thread }
-    }
-
-    /// Also has those send that were started since.
-    fn follow(&self, run: &Run) {
-        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = run.live();
-    }
-
-    /// How many each life was to send.
-    fn end(self) -> BTreeMap<u32, u64> {
-        self.stop.store(true, Ordering::Release);
-        self.thread.join().expect("it does not panic")
     }
 }

@@ -21,7 +21,14 @@ const QUIET: Duration = Duration::from_millis(300);
 /// The histories at a moment at which nothing happens: one ring of all that live, every line
 /// delivered, and no trace grows while they are read. `None` if this is no such moment.
 pub(crate) fn quiet_cut(live: &[Arc<Member>], lives: &[Arc<Member>]) -> Option<Vec<History>> {
-    let at_rest = || are_one_ring(live) && live.iter().all(|member| member.is_drained());
+    cut_at_rest(lives, || are_one_ring(live) && live.iter().all(|member| member.is_drained()))
+}
+
+/// The same, where `at_rest` says whether all is as it is to be in the end.
+pub(crate) fn cut_at_rest(
+    lives: &[Arc<Member>],
+    at_rest: impl Fn() -> bool,
+) -> Option<Vec<History>> {
     let sizes = || -> Vec<u64> {
         lives.iter().map(|one| fs::metadata(&one.trace).map_or(0, |file| file.len())).collect()
     };

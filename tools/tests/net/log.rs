@@ -49,7 +49,7 @@ pub(crate) enum Item {
 /// Everything so far.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// The program is not `roundel cat`: its messages are its own.
+    /// The program is not plain `roundel cat`: its messages are its own.
     is_shell: bool,
     pub(crate) items: Vec<Item>,
     /// The configuration in force.
@@ -121,14 +121,15 @@ struct Line {
     eligible: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct Ring {
+/// As it is printed.
+#[derive(Clone, Copy, Deserialize, Debug)]
+pub(crate) struct Ring {
     rep: u32,
     seq: u64,
 }
 
 impl Ring {
-    const fn name(&self) -> RingName {
+    pub(crate) const fn name(&self) -> RingName {
         (self.seq, self.rep)
     }
 }

@@ -18,6 +18,20 @@ const MEMBERS: u32 = 5;
 #[test]
 fn a_map_and_locks_through_crashes_partitions_and_merges() {
     let name = "a_map_and_locks_through_crashes_partitions_and_merges";
+    live(name, &["--quorum", "majority:1,2,3,4,5"]);
+}
+
+/// Here two that are the primary component after the other three have gone do not go on either: no
+/// majority holds the state.
+#[test]
+fn a_map_and_locks_in_a_dynamic_primary() {
+    let name = "a_map_and_locks_in_a_dynamic_primary";
+    live(name, &["--quorum", "primary", "--primary", "dynamic:1,2,3,4,5"]);
+}
+
+#[track_caller]
+fn live(name: &'static str, options: &[&str]) {
+    let start = |run: &mut Run, id| start(run, id, options);
     let Some(mut run) = Run::new(name, MEMBERS) else { return };
     for id in 1..=MEMBERS {
         start(&mut run, id);
@@ -71,9 +85,9 @@ fn a_map_and_locks_through_crashes_partitions_and_merges() {
     run.conclude();
 }
 
-fn start(run: &mut Run, id: u32) -> Arc<Member> {
+fn start(run: &mut Run, id: u32, options: &[&str]) -> Arc<Member> {
     let spec = Spec { command: &["store"], ..Spec::new(id) };
-    run.start_as(&spec.options(&["--quorum", "majority:1,2,3,4,5"]))
+    run.start_as(&spec.options(options))
 }
 
 /// Lines that have come to an end, whichever.

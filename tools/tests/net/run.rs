@@ -172,7 +172,7 @@ impl Run {
         command.arg("--trace").arg(&trace);
         command.args(self.way.options(self.lan.hosts(), spec.host)).args(&spec.options);
         let name = Name { cluster: cluster.to_owned(), id, life };
-        let member = Arc::new(Member::start(command, name, trace, spec.command[0] != "cat"));
+        let member = Arc::new(Member::start(command, name, trace, spec.command != ["cat"]));
         self.lives.push(Arc::clone(&member));
         member
     }

@@ -1,5 +1,6 @@
 //! Where an exploration starts: a small cluster at the moment from which faults may strike.
 
+use std::iter;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,11 +29,24 @@ pub enum Start {
     Merge,
     /// A ring of all is the primary component by the dynamic policy, and is asked to order messages.
     Primary,
+    /// The same by the majority policy, which needs no disk.
+    Majority,
+    /// The same by weights: the first member weighs two, the others one each, so that one side of a cut
+    /// may have exactly half.
+    Weighted,
 }
 
 impl Start {
     /// All.
-    pub const ALL: [Self; 5] = [Self::Cold, Self::Ring, Self::Hole, Self::Merge, Self::Primary];
+    pub const ALL: [Self; 7] = [
+        Self::Cold,
+        Self::Ring,
+        Self::Hole,
+        Self::Merge,
+        Self::Primary,
+        Self::Majority,
+        Self::Weighted,
+    ];
 
     /// Its name in paths.
     #[must_use]
@@ -43,13 +57,20 @@ impl Start {
             Self::Hole => "hole",
             Self::Merge => "merge",
             Self::Primary => "primary",
+            Self::Majority => "majority",
+            Self::Weighted => "weighted",
         }
     }
 
     /// Who may be the primary component of a cluster of so many.
     fn policy(self, members: usize) -> Policy {
+        let nodes = (1..).map(NodeId).take(members);
         match self {
-            Self::Primary => dynamic((1..).map(NodeId).take(members)),
+            Self::Primary => dynamic(nodes),
+            Self::Majority => Policy::Majority(nodes.collect()),
+            Self::Weighted => {
+                Policy::Weighted(nodes.zip(iter::once(2).chain(iter::repeat(1))).collect())
+            }
             Self::Cold | Self::Ring | Self::Hole | Self::Merge => Policy::None,
         }
     }
@@ -93,7 +114,7 @@ pub(super) fn world(start: Start, size: Size) -> Result<World, Violated> {
             let (_, at) = before_a_gather(&world)?;
             publish(&mut world, size.messages, at);
         }
-        Start::Ring | Start::Primary => {
+        Start::Ring | Start::Primary | Start::Majority | Start::Weighted => {
             run_until(&mut world, World::is_settled)?;
             let now = world.now;
             publish(&mut world, size.messages, now);

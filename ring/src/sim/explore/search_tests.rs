@@ -76,7 +76,7 @@ fn one_fault_anywhere_violates_nothing() {
 #[test]
 fn the_order_of_the_search_changes_nothing() {
     let two = Size { members: 2, messages: 1 };
-    for start in [Start::Ring, Start::Hole, Start::Primary] {
+    for start in [Start::Ring, Start::Hole, Start::Primary, Start::Majority, Start::Weighted] {
         let keys = |backwards| {
             let (tally, states) = explore(start, two, 2, backwards);
             assert!(tally.failures.is_empty(), "{:?}", tally.failures);
@@ -93,18 +93,24 @@ fn the_order_of_the_search_changes_nothing() {
 /// Primaries are confirmed, parted and confirmed again, and their clauses judged.
 #[test]
 fn a_primary_component_is_explored_as_well() {
-    let (tally, _) = explore(Start::Primary, THREE, 1, false);
-    let judged = |clause| tally.verdict.of(clause).map_or(0, |judgement| judgement.instances);
-    for clause in
-        [Clause::PrimaryConfirmation, Clause::PrimaryUniqueness, Clause::PrimaryContinuity]
-    {
-        assert!(judged(clause) > 50, "{}: {}", clause.name(), judged(clause));
-    }
-    let path = "primary/9:cut2,130:heal".parse().unwrap();
-    let mut lines = Vec::new();
-    replay(&path, THREE, &mut |line| lines.push(line.to_owned()));
-    for said in ["record of primary components is on disk", "\"ev\":\"primary\""] {
-        assert!(lines.iter().any(|line| line.contains(said)), "{said} in {lines:#?}");
+    for start in [Start::Primary, Start::Majority, Start::Weighted] {
+        let (tally, _) = explore(start, THREE, 1, false);
+        assert!(tally.failures.is_empty(), "{:?}", tally.failures);
+        assert_eq!(tally.unsettled, 0, "{}", start.name());
+        let judged = |clause| tally.verdict.of(clause).map_or(0, |judgement| judgement.instances);
+        for clause in
+            [Clause::PrimaryConfirmation, Clause::PrimaryUniqueness, Clause::PrimaryContinuity]
+        {
+            let (start, name) = (start.name(), clause.name());
+            assert!(judged(clause) > 50, "{start}, {name}: {}", judged(clause));
+        }
+        let path = format!("{}/9:cut2,130:heal", start.name()).parse().unwrap();
+        let mut lines = Vec::new();
+        replay(&path, THREE, &mut |line| lines.push(line.to_owned()));
+        let is_told = |said: &str| lines.iter().any(|line| line.contains(said));
+        assert!(is_told("\"ev\":\"primary\""), "{lines:#?}");
+        let is_on_disk = is_told("record of primary components is on disk");
+        assert_eq!(is_on_disk, start == Start::Primary, "votes are of the dynamic policy");
     }
 }
 
