@@ -3,6 +3,8 @@
 
 use super::services::{REGULAR, deliveries};
 use super::*;
+use crate::sim::explore::world::Port;
+use crate::wire::claim::Claim;
 
 fn is_token(arrival: &Arrival<'_>) -> bool {
     arrival.kind == Kind::Token
@@ -70,6 +72,22 @@ fn what_is_claimed_and_missing_is_asked_for_at_once() {
     let is_lost = |arrival: &Arrival<'_>| arrival.kind == Kind::Free && arrival.to == C;
     run_losing(&mut world, is_lost, |world| !deliveries(world, C, B).is_empty());
     assert_eq!(counters(&world, C).tokens, visits + 1, "asked for at the first visit");
+    judged(world);
+}
+
+/// Nobody is asked for places that no token has given: the next member would refuse that token.
+#[test]
+fn a_claim_of_places_beyond_the_token_is_not_asked_for() {
+    let mut world = idle_ring();
+    let (old, visits) = (installed(&world, C), counters(&world, C).tokens);
+    let (sender, waits) = (NodeId(2), [0; crate::free::FREE_PACKETS_MAX as usize]);
+    let (ring, first_seq, hop) = (running(&world, C), crate::seq::Seq(9), 0);
+    let claim = Claim { sender, ring, first_seq, hop, first_number: 1, count: 3, waits };
+    let mut frame = Vec::new();
+    claim.emit(crate::sim::node::cluster(), &mut frame);
+    world.push(world.now, C, What::Frame { from: B, port: Port::Data, frame: frame.into() });
+    run_losing(&mut world, NONE, |world| counters(world, C).tokens > visits + 5);
+    assert_eq!(installed(&world, C), old);
     judged(world);
 }
 
