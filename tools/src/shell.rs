@@ -1,6 +1,7 @@
 //! Members with a layer, driven by the lines of stdin: what `roundel endpoint` and `roundel store`
 //! have in common.
 
+mod absent;
 mod input;
 mod witness;
 
@@ -16,6 +17,7 @@ use crate::events::Events;
 use crate::exit::Exit;
 use crate::output::write_object;
 use crate::stop::Stop;
+use absent::Absent;
 pub(crate) use input::{Input, Line, split_word, text};
 pub(crate) use witness::Telling;
 use witness::{News, Witness};
@@ -170,7 +172,8 @@ pub(crate) fn run<S: Shell>(setting: Setting<'_>, shell: S, layer: S::Layer) -> 
     let started = events.start(S::SCHEMA, facts, cluster);
     let member = Layered::new(node, Witness::new(layer));
     let (linger, stage) = (setting.linger, Stage::Running);
-    let session = Session { shell, member, events, input, stop, linger, stage, refused: 0 };
+    let absent = Absent::default();
+    let session = Session { shell, member, events, input, stop, linger, stage, absent, refused: 0 };
     match started.and_then(|()| session.run()) {
         Ok(exit) => exit,
         Err(error) => refused(Exit::Failed, &format_args!("stdin or stdout: {error}")),
@@ -185,6 +188,7 @@ struct Session<S: Shell> {
     stop: Stop,
     linger: Duration,
     stage: Stage,
+    absent: Absent,
     refused: u64,
 }
 
@@ -230,6 +234,8 @@ impl<S: Shell> Session<S> {
                     News::Told(told) => self.shell.tell(told, &mut self.events)?,
                 }
             }
+            let missing = self.member.layer_mut().layer.waiting_for();
+            self.absent.see(Instant::now(), &missing, S::NAME, &mut self.events)?;
             self.take_lines()?;
             self.events.flush()?;
             if let Err(reason) = driven {

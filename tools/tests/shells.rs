@@ -63,6 +63,22 @@ fn ended_with(running: Running, code: i32, schema: &str) -> Ended {
     ended
 }
 
+/// A member that runs something else is named, and in nobody's way once it has gone.
+#[test]
+fn who_is_waited_for_is_told() {
+    let cluster = Cluster::new(40);
+    let other = cluster.start(2, &["cat"]);
+    for (id, words) in [(1, &["endpoint", "desk", "--join", "news"][..]), (3, &["store"])] {
+        let mut waiting = cluster.start(id, words);
+        let told = waiting.wait_for(|it| it["event"] == "waiting");
+        assert!(told["members"].as_array().is_some_and(|it| it.contains(&2.into())), "{told}");
+        waiting.signal(Signal::SIGTERM);
+        assert_eq!(waiting.end().status.code(), Some(130));
+    }
+    other.signal(Signal::SIGTERM);
+    assert_eq!(other.end().status.code(), Some(130));
+}
+
 #[test]
 fn endpoints_join_send_and_leave() {
     const SCHEMA: &str = "roundel.endpoint/1";

@@ -15,6 +15,9 @@ pub(crate) trait Telling: Layer {
 
     /// The next thing, to be asked for after each input.
     fn poll_told(&mut self) -> Option<Self::Told>;
+
+    /// The members that it waits for.
+    fn waiting_for(&self) -> Vec<NodeId>;
 }
 
 impl Telling for Groups {
@@ -23,6 +26,10 @@ impl Telling for Groups {
     fn poll_told(&mut self) -> Option<Addressed> {
         self.poll_event()
     }
+
+    fn waiting_for(&self) -> Vec<NodeId> {
+        self.waiting_for()
+    }
 }
 
 impl<M: StateMachine> Telling for Replica<M> {
@@ -30,6 +37,10 @@ impl<M: StateMachine> Telling for Replica<M> {
 
     fn poll_told(&mut self) -> Option<Event<M::Output>> {
         self.poll_event()
+    }
+
+    fn waiting_for(&self) -> Vec<NodeId> {
+        self.waiting_for()
     }
 }
 
