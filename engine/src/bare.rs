@@ -1,7 +1,7 @@
 //! A member's data link without a member: the sockets and settings that a ring would have, and
 //! none of its protocol. For measurements of what the host can do at most.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use roundel_ring::packet::MESSAGE_PREFIX_BYTES;
 use roundel_ring::wire::{body_bytes_max, data};
@@ -59,16 +59,21 @@ impl BareLink {
     /// Waits as a member's worker does when it found nothing to do at `now`, and there was work at
     /// `worked_at` last: until something comes, or for a while.
     pub fn rest(&mut self, worked_at: Instant, now: Instant) {
+        self.rest_at_most(worked_at, now, SLEEP_MAX);
+    }
+
+    /// The same, and sleeps for `most` at most.
+    pub fn rest_at_most(&mut self, worked_at: Instant, now: Instant, most: Duration) {
         match self.idle.step(worked_at, now, false) {
             IdleStep::Spin => std::hint::spin_loop(),
             IdleStep::Yield => self.idle.yield_now(now),
-            IdleStep::Sleep => self.link.wait(Some(SLEEP_MAX)),
+            IdleStep::Sleep => self.link.wait(Some(most)),
         }
     }
 }
 
 /// Longest sleep: bounds how late the caller sees the time.
-const SLEEP_MAX: std::time::Duration = std::time::Duration::from_millis(10);
+const SLEEP_MAX: Duration = Duration::from_millis(10);
 
 impl Builder {
     /// Opens the data link that a member of this description would have, and starts no member.

@@ -145,12 +145,13 @@ impl Control {
         self.port.bells.worker.ring();
     }
 
-    /// How long until the next timer, or the next frame that faults delay.
+    /// How long until the next timer, the deadline of a leave, or the next frame that faults delay.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let (instant, now) = self.clock.now();
         let timer = self.half.poll_timeout().map(|at| at.since(now));
-        let delayed = self.port.link.next_at().map(|at| at.saturating_duration_since(instant));
-        timer.into_iter().chain(delayed).min()
+        let leave_by = self.leave_by.filter(|_| !self.leaving);
+        let others = [self.port.link.next_at(), leave_by].into_iter().flatten();
+        timer.into_iter().chain(others.map(|at| at.saturating_duration_since(instant))).min()
     }
 
     /// What this member's threads and application share.

@@ -148,7 +148,7 @@ impl Member<'_> {
             if work {
                 worked_at = now;
             } else if let Some(left) = self.until_due() {
-                self.bare.link.wait(Some(left.min(load::WAIT_MAX)));
+                self.bare.rest_at_most(worked_at, now, left.min(load::WAIT_MAX));
             } else {
                 self.bare.rest(worked_at, now);
             }
@@ -180,7 +180,9 @@ impl Member<'_> {
                 }
                 Some(Frame::Data { number: planned_ns }) if frame.from != self.me => {
                     let came_ns = now_ns();
-                    self.begun_ns.get_or_insert(came_ns);
+                    if Some(&frame.from) == self.known.keys().next() {
+                        self.begun_ns.get_or_insert(planned_ns);
+                    }
                     self.heard_ns = came_ns;
                     self.latencies.saturating_record(came_ns.saturating_sub(planned_ns));
                 }
@@ -196,16 +198,24 @@ impl Member<'_> {
         self.is_complete().then(|| Duration::from_nanos(due.saturating_sub(now_ns())))
     }
 
+    /// The member's place among all.
+    fn place(&self) -> usize {
+        self.known.keys().filter(|other| **other < self.me).count()
+    }
+
     /// When the next packet is to be sent.
     fn due(&self, begun_ns: u64) -> u64 {
-        let place = self.known.keys().filter(|other| **other < self.me).count();
-        let phase = phase(place, self.args.members.into(), self.args.rate);
+        let phase = phase(self.place(), self.args.members.into(), self.args.rate);
         begun_ns + phase + planned(self.sent, self.args.rate)
     }
 
     /// Sends the packet whose time has come.
     fn send_due(&mut self) -> bool {
-        let begun = *self.begun_ns.get_or_insert_with(now_ns);
+        if self.place() == 0 {
+            self.begun_ns.get_or_insert_with(now_ns);
+        }
+        // The others begin with the first packet of the lowest.
+        let Some(begun) = self.begun_ns else { return false };
         let due = self.due(begun);
         if now_ns() < due || due >= begun + nanoseconds(self.args.seconds) {
             return false;

@@ -34,7 +34,7 @@ With --views lines wait for the first view, and for the next one while views cha
 is not in the primary component has stopped: until it comes back, as another process, its lines are
 refused.
 
-Exit codes: 0 it left as asked, 1 it failed or a line was refused, 2 options that cannot be used, 130 interrupted
+Exit codes: 0 it left as asked, 1 it failed, or a line was refused or lost, 2 options that cannot be used, 130 interrupted
 (with --deliver-only being told to stop is the normal end: 0).";
 
 /// How long a leave may take to deliver what was accepted.

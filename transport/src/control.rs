@@ -23,6 +23,9 @@ const BUFFER_BYTES: usize = 65_536;
 /// Frames taken from the sockets at once at most, where faults delay them.
 const BATCH: usize = 256;
 
+/// Errors read over at once at most.
+const ERRORS_MAX: u32 = 64;
+
 #[derive(Debug)]
 enum Port {
     Sockets { group: Option<UdpSocket>, own: UdpSocket },
@@ -193,6 +196,7 @@ impl ControlLink {
                 return Some(received.from);
             }
         };
+        let mut errors = 0;
         let sockets = group.iter().map(|socket| (socket, true));
         for (socket, is_group) in sockets.chain([(own, false)]) {
             loop {
@@ -200,9 +204,14 @@ impl ControlLink {
                     Ok((bytes, SocketAddr::V4(from))) => (bytes, from),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Ok((_, SocketAddr::V6(_))) | Err(_) => {
-                        // It tells of something sent earlier, and is over once it is told.
+                        // It tells of something sent earlier, and is over once it is told; what
+                        // came behind it is read now, since no file tells of it again.
                         self.counters.receive_errors += 1;
-                        break;
+                        errors += 1;
+                        if errors > ERRORS_MAX {
+                            break;
+                        }
+                        continue;
                     }
                 };
                 if is_group && from == self.own {

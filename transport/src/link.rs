@@ -180,6 +180,8 @@ impl DataLink {
     /// until then count for this wait.
     pub fn wait(&mut self, timeout: Option<Duration>) {
         if self.inbox.is_waiting() {
+            // Nobody has looked.
+            self.watched_is_ready |= !self.watched.is_empty();
             return;
         }
         let due = self.fault_due();
@@ -209,9 +211,13 @@ impl DataLink {
 
     /// Has waits of this link end also when one of these files becomes readable, at most
     /// [`WATCHED_MAX`]: for a thread that waits for more than the link. What there is to read in
-    /// them must be read up before the next wait.
+    /// them must be read up before the next wait. Once, before the first wait.
+    ///
+    /// # Panics
+    /// When there are more, or some already.
     pub fn watch(&mut self, files: Vec<OwnedFd>) {
-        debug_assert!(files.len() <= WATCHED_MAX, "files to watch: {}", files.len());
+        assert!(files.len() <= WATCHED_MAX, "files to watch: {}", files.len());
+        assert!(self.watched.is_empty(), "watched are {} files already", self.watched.len());
         if let Backend::Uring(uring) = &mut self.backend {
             uring.watch(files.iter().map(AsRawFd::as_raw_fd));
         }

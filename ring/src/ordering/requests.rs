@@ -150,8 +150,7 @@ impl Ordering {
         let aru = self.promise().aru;
         let ring = self.active_mut();
         let rotation = &mut ring.rotation;
-        rotation.asked = if rotation.asked_aru == aru { rotation.asked + 1 } else { 0 };
-        rotation.asked_aru = aru;
+        rotation.asked = if rotation.asked_aru == Some(aru) { rotation.asked + 1 } else { 0 };
         let others = u32::try_from(ring.roster.len() - 1).unwrap_or(1).max(1);
         #[expect(clippy::cast_possible_truncation, reason = "members are at most 128")]
         let (skip, by) = ((rotation.asked % others) as u8, ring.me as u8);
@@ -159,7 +158,8 @@ impl Ordering {
             let count = u16::try_from(last.since(first) + 1).unwrap_or(u16::MAX);
             Request { first, count, by, skip, held: false }
         };
-        let room = limit.saturating_sub(token.requests.len());
+        let before = token.requests.len();
+        let room = limit.saturating_sub(before);
         let wanted = self.active().wanted(token.seq);
         match &self.phase {
             Phase::Recovering(recovery) => {
@@ -168,6 +168,8 @@ impl Ordering {
             }
             _ => token.requests.extend(wanted.take(room).map(asks)),
         }
+        let has_asked = token.requests.len() > before;
+        self.active_mut().rotation.asked_aru = has_asked.then_some(aru);
     }
 
     /// Reports a member whose aru does not move while it has requests outstanding.

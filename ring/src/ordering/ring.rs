@@ -75,11 +75,13 @@ impl Ring {
         self.window.holes(limit).chain(lost)
     }
 
-    /// A sender claims packets of which these are not here: they were sent before, so they are lost.
+    /// A sender claims packets of which these are not here: they were sent before, so they are lost,
+    /// unless the network has had one overtake another.
     pub(super) fn note_lost(&mut self, first: Seq, last: Seq) {
-        // One range a sender and rotation; more can only be forged, and are asked for a rotation later.
-        if self.rotation.lost.len() < self.roster.len() {
-            self.rotation.lost.push((first, last));
+        let lost = &mut self.rotation.lost;
+        // One range a sender and rotation; more are forged, and are asked for a rotation later.
+        if lost.len() < self.roster.len() && !lost.contains(&(first, last)) {
+            lost.push((first, last));
         }
     }
 
@@ -160,8 +162,8 @@ pub(super) struct Rotation {
     pub(super) last_backlog: u32,
     /// Visits in a row in which I asked without any gain.
     pub(super) asked: u32,
-    /// My aru at the last visit.
-    pub(super) asked_aru: Seq,
+    /// My aru at the last visit, if I asked for anything in it.
+    pub(super) asked_aru: Option<Seq>,
     /// Since when each member's aru has not moved although it asks.
     pub(super) stalled: Vec<Option<Time>>,
     /// The token as I sent it last; empty before the first.
@@ -219,7 +221,7 @@ impl Rotation {
             last_sent: 0,
             last_backlog: 0,
             asked: 0,
-            asked_aru: Seq::ZERO,
+            asked_aru: None,
             stalled: vec![None; members],
             frame: Vec::with_capacity(crate::wire::MTU_MIN_BYTES),
             idle: false,

@@ -80,12 +80,12 @@ impl Session<'_> {
             eprintln!("roundel cat: {reason}");
         }
         let left_after = cause.map_or("failure", Cause::name);
-        let refused = self.output.refused_lines();
+        let not_taken = self.output.refused_lines() + self.output.lost_lines();
         self.output.summary(&Ending { left_after, undelivered: report.undelivered, valid })?;
         Ok(match cause {
             _ if !valid => Exit::Failed,
             Some(Cause::Signal) if !self.args.deliver_only => Exit::Interrupted,
-            _ if refused > 0 => Exit::Failed,
+            _ if not_taken > 0 => Exit::Failed,
             _ => Exit::Ok,
         })
     }
@@ -128,8 +128,8 @@ impl Session<'_> {
                 self.output.message(&message.as_ref(), is_own)
             }
             Told::Stopped => {
-                self.open = 0;
-                self.output.stopped()
+                // Whoever goes on may have them; who is cut off is not told.
+                self.output.stopped(std::mem::take(&mut self.open))
             }
         }
     }

@@ -12,9 +12,10 @@ use crate::output::write_object;
 /// What a layer says comes within a few rotations; who takes longer has no such layer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Told once each time that some are waited for.
-#[derive(Clone, Copy, Default, Debug)]
+/// Told once each time that others are waited for.
+#[derive(Clone, Default, Debug)]
 pub(super) struct Absent {
+    missing: Vec<NodeId>,
     since: Option<Instant>,
     is_told: bool,
 }
@@ -34,7 +35,7 @@ impl Absent {
         command: &str,
         events: &mut Events,
     ) -> io::Result<()> {
-        if !self.is_due(now, missing.is_empty()) {
+        if !self.is_due(now, missing) {
             return Ok(());
         }
         if events.is_json() {
@@ -43,16 +44,18 @@ impl Absent {
         }
         let members: Vec<String> = missing.iter().map(ToString::to_string).collect();
         eprintln!(
-            "roundel {command}: waiting for member {}, which runs another command; fix: start \
-             `roundel {command}` there, or end it",
+            "roundel {command}: waiting for member {}, which says nothing; fix: if it runs another \
+             command, start `roundel {command}` there, or end it",
             members.join(", ")
         );
         Ok(())
     }
 
-    fn is_due(&mut self, now: Instant, is_complete: bool) -> bool {
-        if is_complete {
-            *self = Self::default();
+    fn is_due(&mut self, now: Instant, missing: &[NodeId]) -> bool {
+        if self.missing != missing {
+            *self = Self { missing: missing.to_vec(), ..Self::default() };
+        }
+        if missing.is_empty() {
             return false;
         }
         let since = *self.since.get_or_insert(now);
@@ -70,9 +73,11 @@ mod tests {
     fn a_wait_is_told_of_once_and_anew_after_its_end() {
         let (mut absent, start) = (Absent::default(), Instant::now());
         let mut is_due =
-            |seconds, is_complete| absent.is_due(start + Duration::from_secs(seconds), is_complete);
-        assert_eq!([0, 1, 2, 3].map(|at| is_due(at, false)), [false, false, true, false]);
-        assert!(!is_due(4, true));
-        assert_eq!([5, 6, 7].map(|at| is_due(at, false)), [false, false, true]);
+            |seconds, missing| absent.is_due(start + Duration::from_secs(seconds), missing);
+        let (one, other) = ([NodeId(1)], [NodeId(2)]);
+        assert_eq!([0, 1, 2, 3].map(|at| is_due(at, &one)), [false, false, true, false]);
+        assert!(!is_due(4, &[]));
+        assert_eq!([5, 6, 7].map(|at| is_due(at, &one)), [false, false, true]);
+        assert_eq!([8, 9, 10].map(|at| is_due(at, &other)), [false, false, true]);
     }
 }

@@ -29,6 +29,8 @@ struct Counts {
     views: u64,
     /// Times that the process has stopped.
     stopped: u64,
+    /// Lines accepted by a process that stopped before they came back: others may have them.
+    lost: u64,
 }
 
 /// What the session knows at its end.
@@ -97,6 +99,11 @@ impl Output {
         self.counts.refused
     }
 
+    /// Lines that were accepted, and may have been delivered to nobody.
+    pub(super) const fn lost_lines(&self) -> u64 {
+        self.counts.lost
+    }
+
     pub(super) fn start(&mut self, facts: &Facts, cluster: &str) -> io::Result<()> {
         self.events.start(SCHEMA, facts, cluster)
     }
@@ -128,9 +135,10 @@ impl Output {
         write_message(&mut self.events, message)
     }
 
-    /// The process has stopped.
-    pub(super) fn stopped(&mut self) -> io::Result<()> {
+    /// The process has stopped, with so many lines on their way.
+    pub(super) fn stopped(&mut self, lost: u64) -> io::Result<()> {
         self.counts.stopped += 1;
+        self.counts.lost += lost;
         if self.events.is_json() {
             return write_object(self.events.out(), &StoppedLine { event: "stopped" });
         }
@@ -170,10 +178,10 @@ impl Output {
             let line = SummaryLine { event, schema, left_after, counts, undelivered, valid };
             write_object(self.events.out(), &line)?;
         } else {
-            let Counts { accepted, refused, delivered, own, views, stopped } = counts;
+            let Counts { accepted, refused, delivered, own, views, stopped, lost } = counts;
             eprintln!(
                 "roundel cat: {views} views, stopped {stopped} times; {delivered} messages \
-                 delivered, {own} of {accepted} own; {refused} lines refused"
+                 delivered, {own} of {accepted} own; {refused} lines refused, {lost} lost"
             );
         }
         self.events.flush()
