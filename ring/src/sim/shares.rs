@@ -74,7 +74,9 @@ fn warm_up(world: &mut World, modest: usize) -> Result<(), Failure> {
         let after = windows(world);
         let mut shrunk = before.iter().zip(&after).filter(|(before, after)| after < before);
         // Halved, and perhaps grown by a packet or two since.
-        let is_halved = |(before, after): (&u32, &u32)| *after <= (before / 2).max(16) + 2;
+        let is_halved = |(before, after): (&u32, &u32)| {
+            *after as usize <= (*before as usize / 2).max(RECEIVE_PACKETS_MIN) + 2
+        };
         if shrunk.clone().next().is_none() {
             break;
         }
