@@ -30,7 +30,7 @@ Lines of stdin:
   join GROUP                       leave GROUP
   subscribe FILTER                 unsubscribe FILTER
   send TARGET[,TARGET...] TEXT     a target is a group, or one endpoint as NAME@NODE
-  members GROUP                    who is in it, as far as it is known here
+  members GROUP                    who is in it, once all lines before have had their effect
 
 GROUP has levels parted by dots. In a FILTER `*` is any one level, and a last `>` all that follow.
 Names with blanks or commas cannot be written here.
@@ -134,7 +134,7 @@ impl Endpoint {
             _ => return Err(NotTaken::Refused(USAGE.to_owned())),
         };
         done.map_err(|error| match error {
-            RequestError::Full => NotTaken::Full,
+            RequestError::Full => NotTaken::NotYet,
             error => error.into(),
         })
     }
@@ -176,6 +176,8 @@ impl Shell for Endpoint {
                 let name = text(group).map_err(NotTaken::Refused);
                 let group: Result<GroupName, NotTaken> = name.and_then(|name| Ok(name.parse()?));
                 match group {
+                    // While tables are exchanged, others' members would be missing.
+                    Ok(_) if !groups.is_settled() => Ok(Err(NotTaken::NotYet)),
                     Ok(group) => output::members(events, &group, &groups.members(&group)).map(Ok),
                     Err(reason) => Ok(Err(reason)),
                 }
@@ -217,6 +219,21 @@ impl Shell for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_are_told_after_the_lines_before() {
+        let mut groups = Groups::default();
+        let endpoint = groups.attach("desk".parse().unwrap()).unwrap();
+        let mut shell = Endpoint { endpoint, service: Service::Agreed, counts: Counts::default() };
+        let mut events = Events::new(true, false);
+        let mut take = |number, text: &[u8]| {
+            let line = Line { number, text: text.to_owned() };
+            shell.take(&mut groups, &line, &mut events).unwrap()
+        };
+        assert_eq!(take(1, b"join news"), Ok(()));
+        assert_eq!(take(2, b"members news"), Err(NotTaken::NotYet));
+        assert!(matches!(take(3, b"members a..b"), Err(NotTaken::Refused(_))));
+    }
 
     #[test]
     fn targets_are_groups_and_endpoints() {

@@ -46,7 +46,7 @@ pub(crate) trait Shell {
     /// The name and version of its JSON.
     const SCHEMA: &'static str;
 
-    /// Whether lines are read yet.
+    /// Whether lines are read, the first configuration being known.
     fn is_ready(&self, layer: &Self::Layer) -> bool;
     /// Carries out a line.
     fn take(
@@ -69,8 +69,8 @@ pub(crate) trait Shell {
 /// A line was not carried out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum NotTaken {
-    /// There is no room now: it comes again.
-    Full,
+    /// There is no room now, or what it needs is not here: it comes again.
+    NotYet,
     /// For this reason, with what to do.
     Refused(String),
 }
@@ -171,9 +171,18 @@ pub(crate) fn run<S: Shell>(setting: Setting<'_>, shell: S, layer: S::Layer) -> 
     let mut events = Events::new(setting.json, setting.member.has_primary());
     let started = events.start(S::SCHEMA, facts, cluster);
     let member = Layered::new(node, Witness::new(layer));
-    let (linger, stage) = (setting.linger, Stage::Running);
-    let absent = Absent::default();
-    let session = Session { shell, member, events, input, stop, linger, stage, absent, refused: 0 };
+    let session = Session {
+        shell,
+        member,
+        events,
+        input,
+        stop,
+        linger: setting.linger,
+        stage: Stage::Running,
+        has_joined: false,
+        absent: Absent::default(),
+        refused: 0,
+    };
     match started.and_then(|()| session.run()) {
         Ok(exit) => exit,
         Err(error) => refused(Exit::Failed, &format_args!("stdin or stdout: {error}")),
@@ -188,6 +197,8 @@ struct Session<S: Shell> {
     stop: Stop,
     linger: Duration,
     stage: Stage,
+    /// The first configuration has come.
+    has_joined: bool,
     absent: Absent,
     refused: u64,
 }
@@ -229,7 +240,10 @@ impl<S: Shell> Session<S> {
             let driven = self.member.drive(self.patience());
             while let Some(news) = self.member.layer_mut().poll_news() {
                 match news {
-                    News::Configuration(it) => self.events.configuration(&it)?,
+                    News::Configuration(it) => {
+                        self.has_joined = true;
+                        self.events.configuration(&it)?;
+                    }
                     News::Primary(ring) => self.events.primary(ring)?,
                     News::Told(told) => self.shell.tell(told, &mut self.events)?,
                 }
@@ -252,13 +266,13 @@ impl<S: Shell> Session<S> {
         let Self { shell, member, events, input, refused, .. } = self;
         let layer = &mut member.layer_mut().layer;
         for _ in 0..LINES_PER_ROUND {
-            if self.stage != Stage::Running || !shell.is_ready(layer) {
+            if self.stage != Stage::Running || !self.has_joined || !shell.is_ready(layer) {
                 return Ok(());
             }
             let Some(line) = input.next()? else { return Ok(()) };
             match shell.take(layer, &line, events)? {
                 Ok(()) => {}
-                Err(NotTaken::Full) => {
+                Err(NotTaken::NotYet) => {
                     input.hold(line);
                     return Ok(());
                 }

@@ -193,7 +193,7 @@ impl Session {
             (replica.submit(command.encode()), lock)
         };
         let request = submitted.map_err(|error| match error {
-            SubmitError::Full => NotTaken::Full,
+            SubmitError::Full => NotTaken::NotYet,
             error => error.into(),
         })?;
         self.asked.insert(request, Asked { line: line.number, lock });

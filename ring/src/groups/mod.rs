@@ -506,7 +506,8 @@ impl Groups {
         self.table.groups()
     }
 
-    /// Whom this member knows in a group, ascending; empty if the group is not known.
+    /// Whom this member knows in a group, ascending; empty if the group is not known. All who are in
+    /// it, as of what was delivered here, unless tables are being exchanged ([`Self::waiting_for`]).
     #[must_use]
     pub fn members(&self, group: &GroupName) -> Vec<PrivateName> {
         let group = self.table.group_called(group.as_str()).and_then(|key| self.table.group(key));
