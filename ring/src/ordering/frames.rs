@@ -78,7 +78,11 @@ impl Ordering {
                 }
                 Ok(())
             }
-            Inserted::Duplicate => Err(Ignored::Duplicate),
+            Inserted::Duplicate => {
+                // Somebody else had missed it.
+                self.active_mut().rotation.missed_at = Some(now);
+                Err(Ignored::Duplicate)
+            }
             Inserted::AboveCeiling => Err(Ignored::AboveCeiling),
             Inserted::OutOfTurn => Err(Ignored::OutOfTurn),
         }

@@ -23,6 +23,10 @@ use crate::wire::token::Token;
 /// the processor, and long enough for some packets to be placed together.
 const FREE_HOLD: Duration = Duration::from_millis(1);
 
+/// A packet that somebody missed says for so long that others may be lost: losses come together, and
+/// where one packet in a hundred is lost even a ring with little to send sees one every second.
+const LOSS_MEMORY: Duration = Duration::from_secs(1);
+
 impl Installed {
     fn may_go(&self, place: usize, after: After) -> bool {
         match after {
@@ -98,10 +102,20 @@ impl Ordering {
         }
     }
 
+    /// How long an idle token may be held yet when a packet left without it. Whoever missed it learns
+    /// so from its claim: not at all while packets are being lost.
+    fn free_hold(&self, now: Time) -> Duration {
+        let missed_at = self.active().rotation.missed_at;
+        if missed_at.is_some_and(|at| now.since(at) < LOSS_MEMORY) {
+            return Duration::ZERO;
+        }
+        FREE_HOLD.min(self.params.hold)
+    }
+
     /// A packet left without the token: an idle token may be held for a moment yet, so that nothing
     /// stands in the packet's way and its place is given together with others'.
     fn shorten_hold(&mut self, now: Time) {
-        let span = FREE_HOLD.min(self.params.hold);
+        let span = self.free_hold(now);
         let soon = now + span + self.active().rotation.patience(&self.params, 0, false);
         let rotation = &mut self.active_mut().rotation;
         rotation.cancelled = true;

@@ -179,6 +179,8 @@ pub(super) struct Rotation {
     pub(super) usual: Option<Duration>,
     /// Last sign of life of the ring.
     pub(super) heard_at: Time,
+    /// When I last knew of a packet that a member had missed.
+    pub(super) missed_at: Option<Time>,
     /// When a member with work asks an idle token's holder again.
     pub(super) cancel_at: Option<Time>,
     /// Times it has asked.
@@ -230,6 +232,7 @@ impl Rotation {
             visited_at: Time::ZERO,
             usual: None,
             heard_at: Time::ZERO,
+            missed_at: None,
             cancel_at: None,
             cancels: 0,
         }

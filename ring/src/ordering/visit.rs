@@ -42,6 +42,9 @@ impl Ordering {
     pub(super) fn finish_visit(&mut self, now: Time, mut token: Token, repaired: u32) {
         self.number(now, &mut token, repaired);
         self.request_holes(&mut token);
+        if repaired > 0 || !token.requests.is_empty() {
+            self.active_mut().rotation.missed_at = Some(now);
+        }
         self.write_promise(&mut token);
         self.note_stable(&token);
         self.forward(now, token);

@@ -1,6 +1,8 @@
 //! Packets that leave without the token: delivered before they have a place, never twice, and agreed
 //! upon by all who go on together.
 
+use std::time::Duration;
+
 use super::services::{REGULAR, deliveries};
 use super::*;
 use crate::sim::explore::world::Port;
@@ -12,7 +14,11 @@ fn is_token(arrival: &Arrival<'_>) -> bool {
 
 /// A ring of three whose token is held: all have seen what the others take.
 fn idle_ring() -> World {
-    let mut world = small_ring(3);
+    idle_ring_of(3)
+}
+
+fn idle_ring_of(members: usize) -> World {
+    let mut world = small_ring(members);
     run_losing(&mut world, NONE, |world| counters(world, A).holds > 1);
     world
 }
@@ -72,6 +78,37 @@ fn what_is_claimed_and_missing_is_asked_for_at_once() {
     let is_lost = |arrival: &Arrival<'_>| arrival.kind == Kind::Free && arrival.to == C;
     run_losing(&mut world, is_lost, |world| !deliveries(world, C, B).is_empty());
     assert_eq!(counters(&world, C).tokens, visits + 1, "asked for at the first visit");
+    judged(world);
+}
+
+/// How long a packet of B's takes to its place that leaves while the token is held.
+fn time_to_a_place(world: &mut World) -> Duration {
+    let holds = counters(world, A).holds;
+    run_losing(world, NONE, |world| counters(world, A).holds > holds);
+    let (since, places) = (world.now, originated(world, B));
+    publish(world, B, Service::Fifo, "of its own");
+    run_losing(world, NONE, |world| originated(world, B) > places);
+    world.now.since(since)
+}
+
+/// Who misses a packet learns so from its claim: while packets are being lost nothing is held before
+/// it. With three it is the holder of idle tokens that repairs, with four it hears a repair.
+#[test]
+fn a_claim_waits_for_nothing_while_packets_are_lost() {
+    [3, 4].map(claim_waits_for_nothing_while_packets_are_lost);
+}
+
+fn claim_waits_for_nothing_while_packets_are_lost(members: usize) {
+    let mut world = idle_ring_of(members);
+    let without_loss = time_to_a_place(&mut world);
+    publish(&mut world, B, Service::Fifo, "lost once");
+    let is_lost = |arrival: &Arrival<'_>| arrival.kind == Kind::Free && arrival.to == C;
+    run_losing(&mut world, is_lost, |world| deliveries(world, C, B).len() == 2);
+    let with_loss = time_to_a_place(&mut world);
+    assert!(3 * with_loss < without_loss, "{with_loss:?} {without_loss:?}");
+    let long_after = world.now + Duration::from_secs(1);
+    run_losing(&mut world, NONE, |world| world.now > long_after);
+    assert_eq!(time_to_a_place(&mut world), without_loss);
     judged(world);
 }
 
