@@ -95,7 +95,7 @@ fn time_to_a_place(world: &mut World) -> Duration {
 /// it. With three it is the holder of idle tokens that repairs, with four it hears a repair.
 #[test]
 fn a_claim_waits_for_nothing_while_packets_are_lost() {
-    [3, 4].map(claim_waits_for_nothing_while_packets_are_lost);
+    [3, 4].into_iter().for_each(claim_waits_for_nothing_while_packets_are_lost);
 }
 
 fn claim_waits_for_nothing_while_packets_are_lost(members: usize) {
