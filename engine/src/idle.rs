@@ -46,6 +46,10 @@ const YIELD_MAX: Duration = Duration::from_millis(1);
 const CROWDED_MIN: Duration = Duration::from_millis(5);
 const CROWDED_MAX: Duration = Duration::from_millis(160);
 
+/// A sleep is no shorter while others compute here: one that is over at once leaves them nothing, and
+/// counts against this thread as if it had computed, too.
+const CROWDED_SLEEP_MIN: Duration = Duration::from_micros(50);
+
 /// A strategy at work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
@@ -87,15 +91,23 @@ impl Idle {
             IdleStrategy::Park => IdleStep::Sleep,
             IdleStrategy::Auto => {
                 let soon = now.saturating_duration_since(worked_at) < POLL_AFTER_TRAFFIC;
-                let crowded = self.crowded.is_some_and(|crowded| now < crowded.until);
                 let over_soon = self.usual_rest < REST_SHORT && rested < 2 * REST_SHORT;
-                if soon && (!at_rest || over_soon) && !crowded {
+                if soon && (!at_rest || over_soon) && !self.is_crowded(now) {
                     IdleStep::Yield
                 } else {
                     IdleStep::Sleep
                 }
             }
         }
+    }
+
+    fn is_crowded(&self, now: Instant) -> bool {
+        self.crowded.is_some_and(|crowded| now < crowded.until)
+    }
+
+    /// How long a sleep at `now` lasts that is to last for `wanted`, if nothing ends it.
+    pub(crate) fn sleep(&self, now: Instant, wanted: Duration) -> Duration {
+        if self.is_crowded(now) { wanted.max(CROWDED_SLEEP_MIN) } else { wanted }
     }
 
     /// How long the ring has rested by now.
@@ -188,6 +200,17 @@ mod tests {
         assert_eq!(idle.step(now, now, false), IdleStep::Sleep);
         let later = now + CROWDED_MIN;
         assert_eq!(idle.step(later, later, false), IdleStep::Yield);
+    }
+
+    #[test]
+    fn sleeps_leave_others_a_turn_where_they_compute() {
+        let mut idle = Idle::new(IdleStrategy::Auto, false);
+        let now = Instant::now();
+        let (short, long) = (Duration::from_micros(4), Duration::from_millis(2));
+        assert_eq!(idle.sleep(now, short), short);
+        idle.yielded(now, 2 * YIELD_MAX);
+        assert_eq!([short, long].map(|span| idle.sleep(now, span)), [CROWDED_SLEEP_MIN, long]);
+        assert_eq!(idle.sleep(now + CROWDED_MIN, short), short);
     }
 
     #[test]

@@ -226,7 +226,8 @@ impl Worker {
             IdleStep::Sleep => {
                 if let (Some(mine), Some(its)) = (self.prepare_sleep(now), control.prepare_sleep())
                 {
-                    self.port.link.wait(Some(mine.min(its).min(most)));
+                    let wanted = mine.min(its).min(most);
+                    self.port.link.wait(Some(self.idle.sleep(now, wanted)));
                     // Nothing was counted meanwhile.
                     self.published_at = self.clock.now().0;
                     control.handle_wait(self.published_at, self.take_watched());
