@@ -67,7 +67,7 @@ impl BareLink {
         match self.idle.step(worked_at, now, false) {
             IdleStep::Spin => std::hint::spin_loop(),
             IdleStep::Yield => self.idle.yield_now(now),
-            IdleStep::Sleep => self.link.wait(Some(most)),
+            IdleStep::Sleep => self.link.wait(Some(self.idle.sleep(now, most))),
         }
     }
 }

@@ -105,9 +105,14 @@ impl Idle {
         self.crowded.is_some_and(|crowded| now < crowded.until)
     }
 
-    /// How long a sleep at `now` lasts that is to last for `wanted`, if nothing ends it.
+    /// How long a sleep at `now` lasts that is to last for `wanted`, if nothing ends it. None at all
+    /// where something is due.
     pub(crate) fn sleep(&self, now: Instant, wanted: Duration) -> Duration {
-        if self.is_crowded(now) { wanted.max(CROWDED_SLEEP_MIN) } else { wanted }
+        if self.is_crowded(now) && !wanted.is_zero() {
+            wanted.max(CROWDED_SLEEP_MIN)
+        } else {
+            wanted
+        }
     }
 
     /// How long the ring has rested by now.
@@ -210,6 +215,7 @@ mod tests {
         assert_eq!(idle.sleep(now, short), short);
         idle.yielded(now, 2 * YIELD_MAX);
         assert_eq!([short, long].map(|span| idle.sleep(now, span)), [CROWDED_SLEEP_MIN, long]);
+        assert_eq!(idle.sleep(now, Duration::ZERO), Duration::ZERO, "something is due");
         assert_eq!(idle.sleep(now + CROWDED_MIN, short), short);
     }
 

@@ -299,7 +299,8 @@ impl Node {
     }
 
     /// Waits until an event may be ready, at most `timeout`; may end early. In inline drive it
-    /// does the member's work meanwhile.
+    /// does the member's work meanwhile, and where other threads compute on the same processor it may
+    /// last 50 µs although `timeout` is shorter, unless that is zero.
     pub fn wait(&mut self, timeout: Duration) {
         let timeout = timeout.min(WAIT_MAX);
         if let Drive::Inline { .. } = self.drive {

@@ -199,7 +199,7 @@ impl Worker {
     fn sleep(&mut self, now: Instant) {
         if let Some(left) = self.prepare_sleep(now) {
             stall(At::Sleep);
-            self.port.link.wait(Some(left));
+            self.port.link.wait(Some(self.idle.sleep(now, left)));
         }
         self.port.bells.worker.awake();
     }
